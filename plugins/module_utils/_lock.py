@@ -121,6 +121,27 @@ class Lease:
             ) from None
         return fields
 
+    def check(
+        self, run_id: str, now: datetime.datetime, take_over: bool = False
+    ) -> t.Optional[t.Dict[str, str]]:
+        """Whether a run may take the lease; changes nothing.
+
+        :return: the lease of another run that would be replaced (expired, or taken over), if any
+        :raises LeaseHeldError: another run's lease is live and C(take_over) is false.
+        """
+        standing = self.read()
+        if standing is None or standing["run_id"] == run_id:
+            return None
+        if not expired(standing, now) and not take_over:
+            held = format_duration((now - parse_utc(standing["since"])).total_seconds())
+            raise LeaseHeldError(
+                f"Run {standing['run_id']} ({standing['purpose']}, started by {standing['owner']}) holds this host "
+                f"since {standing['since']} ({held} ago), until {standing['expires']} unless renewed.",
+                "Wait for it; if that run is dead, take over with -e maintenance_take_over=true.",
+                holder=standing,
+            )
+        return standing
+
     def acquire(
         self,
         run_id: str,
@@ -136,21 +157,9 @@ class Lease:
         :return: the lease of another run that was replaced (expired, or taken over), if any
         :raises LeaseHeldError: another run's lease is live and C(take_over) is false.
         """
+        replaced = self.check(run_id, now, take_over)
         standing = self.read()
-        since = now
-        replaced = None
-        if standing and standing["run_id"] == run_id:
-            since = parse_utc(standing["since"])
-        elif standing:
-            if not expired(standing, now) and not take_over:
-                raise LeaseHeldError(
-                    f"Run {standing['run_id']} ({standing['purpose']}, {standing['owner']}) holds this host since "
-                    f"{standing['since']} ({format_duration((now - parse_utc(standing['since'])).total_seconds())}), "
-                    f"until {standing['expires']} unless renewed.",
-                    "Wait for it; if that run is dead, take over with -e maintenance_take_over=true.",
-                    holder=standing,
-                )
-            replaced = standing
+        since = parse_utc(standing["since"]) if standing and replaced is None else now
         self._write(run_id, owner, purpose, since, now, ttl)
         return replaced
 

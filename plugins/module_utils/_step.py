@@ -89,6 +89,7 @@ def execute(
     mutates: bool,
     holds_lease: bool = True,
     journaled: bool = True,
+    before: t.Callable[[Context], None] = lambda context: None,
 ) -> None:
     """Do the work of a module and end it with its result.
 
@@ -99,6 +100,7 @@ def execute(
     :param mutates: the work changes the host
     :param holds_lease: the run must hold the lease; false only for what takes and gives it
     :param journaled: leave a record; false only for what reads the journal
+    :param before: refuses, by an error, what need not wait for the lock
     """
     bound = t.cast(_Module, module)
     params = bound.params
@@ -113,6 +115,7 @@ def execute(
     outcome: t.Optional[Outcome] = None
     error: t.Optional[Exception] = None
     try:
+        before(context)
         with _exclusive(bound, context, mutates, holds_lease):
             outcome = work(context)
     except Exception as exc:  # pylint: disable=broad-except
