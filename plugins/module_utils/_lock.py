@@ -196,6 +196,7 @@ class Lease:
         now: datetime.datetime,
         ttl: int,
     ) -> None:
+        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
         values = (run_id, owner, purpose, format_utc(since), format_utc(now), format_utc(now + datetime.timedelta(seconds=ttl)))
         write_atomically(self.path, json.dumps(dict(zip(LEASE_FIELDS, values)), indent=1) + "\n")
 
