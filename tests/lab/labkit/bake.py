@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
 """Make a ready image: start a host once, provision it fully, shut it down in order, and keep the result."""
+
 from __future__ import annotations
 
 import subprocess
@@ -18,12 +19,20 @@ BAKED_MEGABYTES = 50
 BOOT_SECONDS = 120
 
 
-def bake(lab: Lab, docker: Docker, kind: str, below: str, image: str, seed: str, labels: list[str],
-         application: str | None) -> None:
+def bake(
+    lab: Lab,
+    docker: Docker,
+    kind: str,
+    below: str,
+    image: str,
+    seed: str,
+    labels: list[str],
+    application: str | None,
+) -> None:
     """Provision a host of kind, starting from the image below, and commit it as image.
 
-    The nested engine's data stays in the volume seed. application is the application's base image, or None to leave
-    the application out.
+    The nested engine's data stays in the volume seed. application is the application's base image, or None
+    to leave the application out.
     """
     pki.ensure_authority(lab)
     container = lab.container(f"bake-{kind}")
@@ -40,15 +49,22 @@ def bake(lab: Lab, docker: Docker, kind: str, below: str, image: str, seed: str,
         machine.wait(lambda: machine.booted(docker, container), "systemd did not come up", BOOT_SECONDS)
         if kind == "bookworm":
             machine.put_folder(docker, container, LAB_SOURCE / "images" / "bookworm", "/root/setup")
-            run_long([*docker.argv, "exec", container, "bash", "/root/setup/install.sh"], "installing by hand", log)
+            run_long(
+                [*docker.argv, "exec", container, "bash", "/root/setup/install.sh"], "installing by hand", log
+            )
         _check_services(docker, container)
         if application:
             _provision(docker, container, kind, application, log)
         _forget_identity(docker, container)
         say("shutting the host down in order")
         docker("stop", "--time", "90", container, timeout=120)
-        docker("commit", *(part for text in labels if text != "--label" for part in ("--change", f"LABEL {text}")),
-               container, image, timeout=600)
+        docker(
+            "commit",
+            *(part for label in labels for part in ("--change", f"LABEL {label}")),
+            container,
+            image,
+            timeout=600,
+        )
         done = True
     finally:
         docker("rm", "--force", container, check=False)
@@ -60,7 +76,9 @@ def _check_services(docker: Docker, container: str) -> None:
     # sshd has no host key before a host is made from the image.
     broken = [unit for unit in machine.failed_units(docker, container) if unit != "ssh.service"]
     if broken:
-        journal = docker("exec", container, "journalctl", "--no-pager", "-n", "30", "-u", broken[0], check=False)
+        journal = docker(
+            "exec", container, "journalctl", "--no-pager", "-n", "30", "-u", broken[0], check=False
+        )
         print(journal, file=sys.stderr)
         raise LabError(f"these services did not start on the host: {', '.join(broken)}")
 
@@ -79,16 +97,30 @@ def _provision(docker: Docker, container: str, kind: str, application: str, log:
         run([sys.executable, str(source / "make_repository.py"), str(repository)], timeout=120)
         machine.put_folder(docker, container, repository, "/srv/git/boardroom.git")
     run_long(
-        [*docker.argv, "exec", "-w", "/", container, "bash", "/opt/boardroom-lab/provision.sh",
-         "--megabytes", str(BAKED_MEGABYTES), "--compose", COMPOSE[kind]],
-        "provisioning the application", log,
+        [
+            *docker.argv,
+            "exec",
+            "-w",
+            "/",
+            container,
+            "bash",
+            "/opt/boardroom-lab/provision.sh",
+            "--megabytes",
+            str(BAKED_MEGABYTES),
+            "--compose",
+            COMPOSE[kind],
+        ],
+        "provisioning the application",
+        log,
     )
-    machine.wait(lambda: machine.answers_healthy(docker, container), "the application did not become healthy", 60)
+    machine.wait(
+        lambda: machine.answers_healthy(docker, container), "the application did not become healthy", 60
+    )
 
 
 def _forget_identity(docker: Docker, container: str) -> None:
     """Remove what must differ from host to host and what only the making left behind."""
-    docker("exec", container, "rm", "-rf", "/etc/ssl/boardroom/fullchain.pem", "/etc/ssl/boardroom/privkey.pem",
-           "/root/setup")
+    docker("exec", container, "rm", "-rf", machine.CERTIFICATE, machine.CERTIFICATE_KEY, "/root/setup")
     docker("exec", container, "find", "/etc/ssh", "-name", "ssh_host_*", "-delete")
+    docker("exec", container, "find", "/var/log/journal", "-type", "f", "-delete", check=False)
     docker("exec", container, "truncate", "-s", "0", "/etc/machine-id")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
 """Command line of the lab."""
+
 from __future__ import annotations
 
 import argparse
@@ -20,7 +21,8 @@ from labkit.process import LabError, say
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = argparse.ArgumentParser(
-        prog="lab.py", description="Real hosts in containers for the demo, the tests and the benchmarks.")
+        prog="lab.py", description="Real hosts in containers for the demo, the tests and the benchmarks."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     commands.add_parser("engine", help="find a Docker engine, or install and start one")
@@ -31,8 +33,13 @@ def parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="create and start a host, and wait until it answers")
     up.add_argument("name")
     up.add_argument("--kind", choices=KINDS, help="default: trixie")
-    up.add_argument("--bare", dest="kind", action="store_const", const="bare",
-                    help="Debian trixie with sshd, sudo and python3, nothing else")
+    up.add_argument(
+        "--bare",
+        dest="kind",
+        action="store_const",
+        const="bare",
+        help="Debian trixie with sshd, sudo and python3, nothing else",
+    )
     up.add_argument("--megabytes", type=_positive, metavar="N", help="grow the database to N MB")
 
     down = commands.add_parser("down", help="remove hosts and their data")
@@ -53,9 +60,12 @@ def parser() -> argparse.ArgumentParser:
     harm.add_argument("name")
     harm.add_argument("harm", choices=sorted(HARMS), metavar="KIND", help=", ".join(sorted(HARMS)))
     harm.add_argument("--undo", action="store_true", help="repair it")
-    harm.add_argument("--path", default=BACKUP_DIRECTORY, help="disk-full: the directory to fill (default: %(default)s)")
-    harm.add_argument("--free", type=int, default=1, metavar="MB",
-                      help="disk-full: what stays free (default: %(default)s)")
+    harm.add_argument(
+        "--path", default=BACKUP_DIRECTORY, help="disk-full: the directory to fill (default: %(default)s)"
+    )
+    harm.add_argument(
+        "--free", type=int, default=1, metavar="MB", help="disk-full: what stays free (default: %(default)s)"
+    )
 
     commands.add_parser("clean", help="remove everything this lab made")
     return top
@@ -134,6 +144,6 @@ def _clean(lab: Lab) -> int:
         engine.stop(lab, docker)
     record = lab.state / "installed-packages"
     if record.exists():
-        say(f"these Debian packages were installed for the lab and stay: {' '.join(record.read_text().split())}")
+        say(f"Debian packages installed for the lab, which stay: {' '.join(record.read_text().split())}")
     shutil.rmtree(lab.state)
     return 0

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
 """Find a Docker engine, or install and start one."""
+
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from labkit.layout import LABEL, Lab
-from labkit.process import LabError, last_line, may_be_root, run, run_long, say, tail
+from labkit.layout import Lab
+from labkit.process import LabError, find_program, last_line, may_be_root, run, run_long, say, tail
 
 MINIMUM_FREE_GB = 8
 START_SECONDS = 60
@@ -26,8 +26,14 @@ class Docker:
 
     argv: list[str] = field(default_factory=lambda: ["docker"])
 
-    def __call__(self, *args: str, check: bool = True, data: bytes | None = None, source: IO[bytes] | None = None,
-                 timeout: float = 120.0) -> str:
+    def __call__(
+        self,
+        *args: str,
+        check: bool = True,
+        data: bytes | None = None,
+        source: IO[bytes] | None = None,
+        timeout: float = 120.0,
+    ) -> str:
         """Run one docker command and return its standard output, stripped. LabError when it fails."""
         return run([*self.argv, *args], check=check, data=data, source=source, timeout=timeout).stdout.strip()
 
@@ -36,7 +42,7 @@ class Docker:
         return run([*self.argv, *args], check=False).returncode == 0
 
     def inspect(self, kind: str, name: str) -> dict[str, Any] | None:
-        """What the engine knows about one object ("container", "image", ...), or None when it does not exist."""
+        """What the engine knows about one object ("container", "image", ...), or None when there is none."""
         done = run([*self.argv, kind, "inspect", name], check=False)
         if done.returncode != 0:
             if "o such" in done.stderr or "not found" in done.stderr:
@@ -90,18 +96,20 @@ def _probe() -> tuple[Docker | None, str]:
 
 
 def ensure(lab: Lab) -> Docker:
-    """Find a usable engine, else install and start one. Also sees to the few programs the lab needs beside it."""
+    """Find a usable engine, else install and start one; also see to the few programs the lab needs."""
     lab.make_state()
     with lab.locked("engine"):
-        docker, problem = _probe()
+        docker, _problem = _probe()
         if docker is None:
             root = may_be_root()
             if root is None:
-                raise LabError("no Docker engine runs here and this user is not root: install Docker, or run as root")
+                raise LabError(
+                    "no Docker engine runs here and this user is not root: install Docker, or run as root"
+                )
             check_disk(Path("/var/lib/docker"))
-            if shutil.which("dockerd") is None and not Path("/usr/sbin/dockerd").exists():
+            if find_program("dockerd") is None:
                 install(lab, ["docker.io", *_if_known("docker-cli")])
-            docker, problem = _probe()
+            docker, _problem = _probe()
             if docker is None:
                 docker = _start(lab, root)
         wanted = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "openssl": "openssl"}
@@ -127,32 +135,44 @@ def check_disk(folder: Path) -> None:
 
 def _if_known(package: str) -> list[str]:
     """The package when apt knows it: trixie ships the CLI apart, bookworm does not."""
-    return [package] if "Candidate: (none)" not in _policy(package) and _policy(package) else []
-
-
-def _policy(package: str) -> str:
-    return run(["apt-cache", "policy", package], check=False).stdout
+    policy = run(["apt-cache", "policy", package], check=False).stdout
+    return [package] if policy and "Candidate: (none)" not in policy else []
 
 
 def install(lab: Lab, packages: Sequence[str]) -> None:
     """Install Debian packages and remember which, so that `clean` can name them."""
     root = may_be_root()
     if root is None:
-        raise LabError(f"the Debian packages {', '.join(packages)} are missing and this user is not root: install them")
+        raise LabError(
+            f"the Debian packages {', '.join(packages)} are missing and this user is not root: install them"
+        )
     if shutil.which("apt-get") is None:
         raise LabError(f"this is no Debian (no apt-get): install by hand what provides {', '.join(packages)}")
     log = lab.logs / "apt.log"
-    argv = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q",
-            "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends", "install", *packages]
+    argv = [
+        *root,
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "-y",
+        "-q",
+        "-o",
+        "Acquire::Retries=3",
+        "-o",
+        "DPkg::Lock::Timeout=120",
+        "--no-install-recommends",
+        "install",
+        *packages,
+    ]
     title = f"install {' '.join(packages)}"
     try:
-        run_long(argv, title, log)
+        run_long(argv, title, log, explain=False)
     except LabError:
-        # Package lists that are absent or old are the usual reason; foreign sources that fail must not stop us.
+        # Package lists that are absent or old are the usual reason; other vendors' sources may well fail.
         say("refreshing the package lists and trying again")
         run([*root, "apt-get", "-q", "update"], check=False, timeout=600)
         try:
-            run_long(argv, title, log)
+            run_long(argv, title, log, explain=False)
         except LabError:
             raise LabError(
                 f"the Debian packages {', '.join(packages)} could not be installed "
@@ -172,8 +192,12 @@ def _start(lab: Lab, root: list[str]) -> Docker:
         say("starting the Docker engine (dockerd)")
         with (lab.state / "dockerd.log").open("ab") as log:
             subprocess.Popen(
-                [*root, shutil.which("dockerd") or "/usr/sbin/dockerd", "--pidfile", str(pid_file(lab))],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
+                [*root, find_program("dockerd") or "dockerd", "--pidfile", str(pid_file(lab))],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
             )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -206,9 +230,6 @@ def stop(lab: Lab, docker: Docker) -> None:
     if Path(f"/proc/{pid}/comm").exists() and Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd":
         run([*root, "kill", str(pid)])
         deadline = time.monotonic() + 30
-        while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
             time.sleep(0.2)
         say("stopped the Docker engine")
-
-
-__all__ = ["LABEL", "Docker", "check_disk", "connect", "diagnose", "ensure", "install", "pid_file", "stop"]

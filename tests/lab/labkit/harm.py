@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
 """Damage on request: each harm is one real fault of a host, and can be undone."""
+
 from __future__ import annotations
 
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from labkit import machine, pki
 from labkit.engine import Docker
@@ -23,7 +25,9 @@ S3_PORT = 8333
 class Harm:
     """The faults one host of the lab can be given."""
 
-    def __init__(self, lab: Lab, docker: Docker, host: Host, *, path: str = BACKUP_DIRECTORY, free: int = 1) -> None:
+    def __init__(
+        self, lab: Lab, docker: Docker, host: Host, *, path: str = BACKUP_DIRECTORY, free: int = 1
+    ) -> None:
         self.lab = lab
         self.docker = docker
         self.host = host
@@ -39,7 +43,9 @@ class Harm:
 
     def _exec(self, *argv: str, check: bool = True, data: bytes | None = None, timeout: float = 120.0) -> str:
         stdin = ["-i"] if data is not None else []
-        return self.docker("exec", *stdin, self.host.container, *argv, check=check, data=data, timeout=timeout)
+        return self.docker(
+            "exec", *stdin, self.host.container, *argv, check=check, data=data, timeout=timeout
+        )
 
     def _has(self, *argv: str) -> bool:
         return self.docker.ok("exec", self.host.container, *argv)
@@ -50,6 +56,8 @@ class Harm:
         files = machine.certificate_files(*make(self.lab, self.host.name, self.host.address))
         machine.put(self.docker, self.host.container, files)
         self._exec("systemctl", "reload", "nginx")
+        # The reload returns before the new workers serve.
+        machine.wait(lambda: serves(self.host.address, files), "nginx did not serve the new certificate", 20)
 
     def release_broken(self, undo: bool) -> None:
         """The project runs the release `broken`, which starts and never becomes healthy."""
@@ -64,7 +72,7 @@ class Harm:
         self._exec(*compose, *where, "up", "-d", timeout=300)
 
     def disk_full(self, undo: bool) -> None:
-        """What is in the backup directory stays readable; writing more than a little fails with "no space left"."""
+        """What is in the backup directory stays readable; writing more than a little finds no space left."""
         mounted = self._has("mountpoint", "-q", self.path)
         if undo:
             if mounted:
@@ -73,15 +81,22 @@ class Harm:
             return
         if mounted:
             raise LabError(f"{self.path} on {self.host.name} is full already")
-        # A small file system laid over the directory: nothing of the machine's own disk is used up, and a restart
-        # of the host ends it.
+        # A small file system laid over the directory: nothing of the machine's own disk is used up, and a
+        # restart of the host ends it.
         self._exec("mkdir", "-p", self.path, FULL)
         self._exec("mount", "-t", "tmpfs", "-o", f"size={self.free + 1}M,mode=755", "lab-full", FULL)
         self._exec("mkdir", f"{FULL}/upper", f"{FULL}/work")
         self._exec("chown", "--reference", self.path, f"{FULL}/upper")
         self._exec("chmod", "--reference", self.path, f"{FULL}/upper")
-        self._exec("mount", "-t", "overlay", "lab-full", "-o",
-                   f"lowerdir={self.path},upperdir={FULL}/upper,workdir={FULL}/work", self.path)
+        self._exec(
+            "mount",
+            "-t",
+            "overlay",
+            "lab-full",
+            "-o",
+            f"lowerdir={self.path},upperdir={FULL}/upper,workdir={FULL}/work",
+            self.path,
+        )
         self._exec("dd", "if=/dev/zero", f"of={FULL}/filler", "bs=1M", "count=1", "status=none")
 
     def s3_cut(self, undo: bool) -> None:
@@ -111,7 +126,9 @@ class Harm:
 
     def logs_aged(self, undo: bool) -> None:
         """The application's logs hold files of 8, 31 and 400 days, plain and compressed."""
-        names = [f"{PROJECT}/logs/aged-{days}{suffix}" for days in LOG_AGES for suffix in (".jsonl", ".jsonl.gz")]
+        names = [
+            f"{PROJECT}/logs/aged-{days}{suffix}" for days in LOG_AGES for suffix in (".jsonl", ".jsonl.gz")
+        ]
         if undo:
             self._exec("rm", "-f", *names)
             return
@@ -132,10 +149,27 @@ class Harm:
         found = self.docker.inspect("container", self.host.container)
         connected = bool(found and self.lab.prefix in found["NetworkSettings"]["Networks"])
         if undo and not connected:
-            self.docker("network", "connect", "--ip", self.host.address, "--alias", self.host.name, self.lab.prefix,
-                        self.host.container)
+            self.docker(
+                "network",
+                "connect",
+                "--ip",
+                self.host.address,
+                "--alias",
+                self.host.name,
+                self.lab.prefix,
+                self.host.container,
+            )
         elif not undo and connected:
             self.docker("network", "disconnect", self.lab.prefix, self.host.container)
+
+
+def serves(address: str, files: Mapping[str, File]) -> bool:
+    """Whether the server at an address shows the certificate that its files hold."""
+    try:
+        served = ssl.get_server_certificate((address, 443), timeout=5)
+    except OSError:
+        return False
+    return files[machine.CERTIFICATE].text.startswith(served.strip())
 
 
 HARMS: dict[str, Callable[[Harm, bool], None]] = {

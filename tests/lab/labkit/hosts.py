@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
 """The hosts of the lab: bring them up, take them down, reach them."""
+
 from __future__ import annotations
 
 import json
@@ -49,7 +50,9 @@ def get(lab: Lab, name: str) -> Host:
     hosts = load(lab)
     if name not in hosts:
         known = ", ".join(hosts) or "none yet"
-        raise LabError(f"there is no host called {name} in this lab (hosts: {known}): make it with `lab.py up {name}`")
+        raise LabError(
+            f"there is no host called {name} in this lab (hosts: {known}): make it with `lab.py up {name}`"
+        )
     return hosts[name]
 
 
@@ -67,9 +70,7 @@ def ssh_quote(text: str) -> str:
 def ssh_config(lab: Lab, hosts: Sequence[Host]) -> str:
     """The ssh client configuration that reaches the hosts by their names."""
     blocks = [
-        f"Host {host.name}\n"
-        f"    HostName {host.address}\n"
-        f"    HostKeyAlias {host.container}\n"
+        f"Host {host.name}\n    HostName {host.address}\n    HostKeyAlias {host.container}\n"
         for host in hosts
         if host.kind != "s3"
     ]
@@ -118,8 +119,19 @@ class Hosts:
             return str(found["IPAM"]["Config"][0]["Subnet"]).rsplit(".", 1)[0]
         for subnet, octets in self.lab.subnets():
             try:
-                self.docker("network", "create", "--driver", "bridge", "--subnet", subnet, "--gateway", f"{octets}.1",
-                            "--label", self.lab.label, self.lab.prefix)
+                self.docker(
+                    "network",
+                    "create",
+                    "--driver",
+                    "bridge",
+                    "--subnet",
+                    subnet,
+                    "--gateway",
+                    f"{octets}.1",
+                    "--label",
+                    self.lab.label,
+                    self.lab.prefix,
+                )
             except LabError as error:
                 if "overlap" in str(error).lower():
                     continue
@@ -140,7 +152,9 @@ class Hosts:
         with self.lab.locked(f"host-{name}"):
             host = load(self.lab).get(name)
             if host and kind and host.kind != kind:
-                raise LabError(f"{name} exists and is of kind {host.kind}: take it down first, or use another name")
+                raise LabError(
+                    f"{name} exists and is of kind {host.kind}: take it down first, or use another name"
+                )
             state = self.state_of(host) if host else "absent"
             if host and state == "running" and not self._outgrown(host, megabytes):
                 self._await(host)
@@ -173,11 +187,24 @@ class Hosts:
             octets = self.network()
             hosts = load(self.lab)
             taken = {host.address for host in hosts.values() if host.name != name}
-            address = hosts[name].address if name in hosts else next(
-                f"{octets}.{number}" for number in range(FIRST_HOST, 250) if f"{octets}.{number}" not in taken)
-            host = Host(name, kind, address, self.lab.container(name), ready.image,
-                        application=builder.has_application and kind in {"trixie", "bookworm"},
-                        megabytes=BAKED_MEGABYTES)
+            address = (
+                hosts[name].address
+                if name in hosts
+                else next(
+                    f"{octets}.{number}"
+                    for number in range(FIRST_HOST, 250)
+                    if f"{octets}.{number}" not in taken
+                )
+            )
+            host = Host(
+                name,
+                kind,
+                address,
+                self.lab.container(name),
+                ready.image,
+                application=builder.has_application and kind in {"trixie", "bookworm"},
+                megabytes=BAKED_MEGABYTES,
+            )
             save(self.lab, host)
         if kind != "bare":
             volume = self.lab.volume(name)
@@ -187,8 +214,16 @@ class Hosts:
                 machine.copy_volume(self.lab, self.docker, ready.image, ready.seed, volume)
             else:
                 self.docker("volume", "create", "--label", self.lab.label, volume)
-        machine.create(self.lab, self.docker, name, ready.image, network=self.lab.prefix, address=address,
-                       volume=volume, s3=kind == "s3")
+        machine.create(
+            self.lab,
+            self.docker,
+            name,
+            ready.image,
+            network=self.lab.prefix,
+            address=address,
+            volume=volume,
+            s3=kind == "s3",
+        )
         if kind != "s3":
             machine.put(self.docker, host.container, self.identity(host))
             with self.lab.locked("hosts"):
@@ -202,14 +237,14 @@ class Hosts:
         public = pki.ensure_ssh_key(host_key, host.name)
         files = {
             "/home/ops/.ssh/authorized_keys": File(
-                (self.lab.state / "id_ed25519.pub").read_text(), 0o600, OPS_ID, OPS_ID),
+                (self.lab.state / "id_ed25519.pub").read_text(), 0o600, OPS_ID, OPS_ID
+            ),
             "/etc/ssh/ssh_host_ed25519_key": File(host_key.read_text(), 0o600),
             "/etc/ssh/ssh_host_ed25519_key.pub": File(public + "\n"),
         }
         if host.kind != "bare":
             files |= machine.certificate_files(*pki.good_certificate(self.lab, host.name, host.address))
-            files["/usr/local/share/ca-certificates/boardroom-lab.crt"] = File(
-                (self.lab.state / "ca" / "ca.pem").read_text())
+            files[machine.AUTHORITY] = File((self.lab.state / "ca" / "ca.pem").read_text())
         return files
 
     def _await(self, host: Host) -> None:
@@ -220,27 +255,55 @@ class Hosts:
             return
         machine.wait(
             lambda: run(ssh_argv(self.lab, host.name, "true"), check=False, timeout=30).returncode == 0,
-            f"{host.name} did not answer ssh", START_SECONDS,
+            f"{host.name} did not answer ssh",
+            START_SECONDS,
         )
 
     def await_application(self, host: Host) -> None:
         """Wait until the sample application on a host is healthy."""
         if host.application:
-            machine.wait(lambda: machine.answers_healthy(self.docker, host.container),
-                         f"the application on {host.name} did not become healthy", START_SECONDS)
+            machine.wait(
+                lambda: machine.answers_healthy(self.docker, host.container),
+                f"the application on {host.name} did not become healthy",
+                START_SECONDS,
+            )
 
     def grow(self, host: Host, megabytes: int) -> None:
         """Let the application's generator fill the database up to a size."""
-        run_long([*self.docker.argv, "exec", "-w", "/", host.container, "runuser", "-u", "postgres", "--",
-                  "python3", "/opt/boardroom-lab/generate.py", "--megabytes", str(megabytes)],
-                 f"growing the database of {host.name} to {megabytes} MB", self.lab.logs / f"{host.name}.log")
+        run_long(
+            [
+                *self.docker.argv,
+                "exec",
+                "-w",
+                "/",
+                host.container,
+                "runuser",
+                "-u",
+                "postgres",
+                "--",
+                "python3",
+                "/opt/boardroom-lab/generate.py",
+                "--megabytes",
+                str(megabytes),
+            ],
+            f"growing the database of {host.name} to {megabytes} MB",
+            self.lab.logs / f"{host.name}.log",
+        )
         host.megabytes = megabytes
         with self.lab.locked("hosts"):
             save(self.lab, host)
 
     def _ensure_bucket(self, host: Host) -> None:
         """Make the bucket of the backups unless it exists."""
-        shell = ["exec", "-i", host.container, "/opt/seaweedfs/bin/weed", "shell", "-master", f"{host.address}:9333"]
+        shell = [
+            "exec",
+            "-i",
+            host.container,
+            "/opt/seaweedfs/bin/weed",
+            "shell",
+            "-master",
+            f"{host.address}:9333",
+        ]
         if "boardroom-backups" not in self.docker(*shell, data=b"s3.bucket.list\nexit\n", timeout=60):
             self.docker(*shell, data=b"s3.bucket.create -name boardroom-backups\nexit\n", timeout=60)
 
@@ -260,7 +323,6 @@ class Hosts:
                     (self.lab.state / "hosts" / f"{name}.json").unlink(missing_ok=True)
                     write_ssh(self.lab)
                 say(f"{name} is down" if existed else f"{name} did not exist")
-            (self.lab.state / f"host-{name}.lock").unlink(missing_ok=True)
 
     def listing(self) -> Iterator[tuple[str, str, str, str]]:
         """Name, kind, address and state of every host."""
@@ -278,11 +340,16 @@ class Hosts:
             self.docker("volume", "rm", "--force", *volumes, timeout=300)
         for network in self.docker("network", "ls", "-q", *mine).split():
             self.docker("network", "rm", network)
-        images = self.docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"{self.lab.prefix}/*").split()
-        images += self.docker("images", "-q", *mine).split()
-        for image in dict.fromkeys(images):
-            self.docker("rmi", "--force", image, check=False, timeout=300)
-        say(f"removed {len(containers)} container(s), {len(volumes)} volume(s), the network and the images of this lab")
+        # First the tagged images, then what an interrupted build left.
+        for listing in (
+            ["--format", "{{.Repository}}:{{.Tag}}", f"{self.lab.prefix}/*"],
+            ["-q", "--filter", "dangling=true", *mine],
+        ):
+            for image in self.docker("images", *listing).split():
+                self.docker("rmi", "--force", image, check=False, timeout=300)
+        say(
+            f"removed {len(containers)} container(s), {len(volumes)} volume(s), network and images of the lab"
+        )
 
 
 def s3_answers(address: str) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
 """Names and places: what belongs to this checkout's lab, so that two checkouts on one machine never meet."""
+
 from __future__ import annotations
 
 import fcntl

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
 """One container that behaves like a machine: create, start, copy in, wait, stop."""
+
 from __future__ import annotations
 
 import io
@@ -16,15 +17,33 @@ from labkit.layout import Lab
 from labkit.pki import SERVER_NAME
 from labkit.process import LabError, say
 
-STOP_SECONDS = 60
+CERTIFICATE = "/etc/ssl/boardroom/fullchain.pem"
+CERTIFICATE_KEY = "/etc/ssl/boardroom/privkey.pem"
+AUTHORITY = "/etc/boardroom-lab/ca.pem"
+"""The lab's CA on a host, for checks that verify the server's certificate."""
 
 MACHINE_OPTIONS = (
-    # --privileged is more than a nested engine needs and more than some engines may give; this is enough for both.
-    "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
-    "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
-    "--cgroupns", "private",
-    "--tmpfs", "/run:exec,mode=755", "--tmpfs", "/tmp:exec,mode=1777",
-    "--memory", "3g", "--shm-size", "256m", "--pids-limit", "4096",
+    # --privileged is more than a nested engine needs and more than some machines can give.
+    "--cap-add",
+    "ALL",
+    "--cap-drop",
+    "SYS_RESOURCE",
+    "--security-opt",
+    "seccomp=unconfined",
+    "--security-opt",
+    "apparmor=unconfined",
+    "--cgroupns",
+    "private",
+    "--tmpfs",
+    "/run:exec,mode=755",
+    "--tmpfs",
+    "/tmp:exec,mode=1777",
+    "--memory",
+    "3g",
+    "--shm-size",
+    "256m",
+    "--pids-limit",
+    "4096",
 )
 S3_OPTIONS = ("--memory", "768m", "--pids-limit", "512")
 
@@ -39,8 +58,17 @@ class File:
     gid: int = 0
 
 
-def create(lab: Lab, docker: Docker, name: str, image: str, *, network: str | None, address: str | None,
-           volume: str | None, s3: bool = False) -> str:
+def create(
+    lab: Lab,
+    docker: Docker,
+    name: str,
+    image: str,
+    *,
+    network: str | None,
+    address: str | None,
+    volume: str | None,
+    s3: bool = False,
+) -> str:
     """Create a container, not started, on the engine's own bridge when network is None. Returns its id."""
     options = ["--name", lab.container(name), "--hostname", name, "--label", lab.label]
     if network and address:
@@ -55,8 +83,8 @@ def create(lab: Lab, docker: Docker, name: str, image: str, *, network: str | No
 
 
 def certificate_files(chain: str, key: str) -> dict[str, File]:
-    """Where nginx looks for its certificate."""
-    return {"/etc/ssl/boardroom/fullchain.pem": File(chain), "/etc/ssl/boardroom/privkey.pem": File(key, 0o600)}
+    """A server certificate where nginx looks for it."""
+    return {CERTIFICATE: File(chain), CERTIFICATE_KEY: File(key, 0o600)}
 
 
 def put(docker: Docker, container: str, files: Mapping[str, File]) -> None:
@@ -110,13 +138,17 @@ def booted(docker: Docker, container: str) -> bool:
 
 def failed_units(docker: Docker, container: str) -> list[str]:
     """Names of the units that did not start."""
-    text = docker("exec", container, "systemctl", "list-units", "--failed", "--plain", "--no-legend", check=False)
+    text = docker(
+        "exec", container, "systemctl", "list-units", "--failed", "--plain", "--no-legend", check=False
+    )
     return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
 def answers_healthy(docker: Docker, container: str) -> bool:
     """Whether the application on a host says that it is well."""
-    text = docker("exec", container, "curl", "-fsS", "--max-time", "3", "http://127.0.0.1:8000/health", check=False)
+    text = docker(
+        "exec", container, "curl", "-fsS", "--max-time", "3", "http://127.0.0.1:8000/health", check=False
+    )
     try:
         return bool(json.loads(text)["status"] == "healthy")
     except (ValueError, KeyError, TypeError):
@@ -127,7 +159,25 @@ def copy_volume(lab: Lab, docker: Docker, image: str, source: str, target: str) 
     """Copy one volume into another, new one."""
     docker("volume", "create", "--label", lab.label, target)
     # Overlay layers carry trusted attributes, which only an administrator may copy.
-    docker("run", "--rm", "--network", "none", "--label", lab.label, "--cap-add", "SYS_ADMIN",
-           "--security-opt", "apparmor=unconfined",
-           "--volume", f"{source}:/from:ro", "--volume", f"{target}:/to", image, "cp", "-a", "/from/.", "/to/",
-           timeout=600)
+    docker(
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--label",
+        lab.label,
+        "--cap-add",
+        "SYS_ADMIN",
+        "--security-opt",
+        "apparmor=unconfined",
+        "--volume",
+        f"{source}:/from:ro",
+        "--volume",
+        f"{target}:/to",
+        image,
+        "cp",
+        "-a",
+        "/from/.",
+        "/to/",
+        timeout=600,
+    )

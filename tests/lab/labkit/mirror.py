@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
-"""Which Debian mirror this machine uses. Read from its own apt configuration, never written into the project."""
+"""Which Debian mirror this machine uses: read from its own apt configuration, never from the project."""
+
 from __future__ import annotations
 
 import re
@@ -65,10 +66,15 @@ def parse_deb822(text: str) -> Iterator[Source]:
                 key, _, value = line.partition(":")
                 key = key.strip().lower()
                 fields[key] = value.strip()
-        if fields.get("enabled", "yes").lower() in {"no", "false"} or "deb" not in fields.get("types", "").split():
+        if (
+            fields.get("enabled", "yes").lower() in {"no", "false"}
+            or "deb" not in fields.get("types", "").split()
+        ):
             continue
         for uri in fields.get("uris", "").split():
-            yield Source(uri, tuple(fields.get("suites", "").split()), tuple(fields.get("components", "").split()))
+            yield Source(
+                uri, tuple(fields.get("suites", "").split()), tuple(fields.get("components", "").split())
+            )
 
 
 def choose(sources: Iterable[Source]) -> Mirror | None:

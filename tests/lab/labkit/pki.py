@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
-"""Keys of the lab: its certificate authority, server certificates, SSH keys. Made by openssl and ssh-keygen."""
+"""Keys of the lab: certificate authority, server certificates, SSH keys, made by openssl and ssh-keygen."""
+
 from __future__ import annotations
 
 import tempfile
@@ -53,10 +54,31 @@ def ensure_authority(lab: Lab) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="boardroom-lab-") as work:
         config = Path(work) / "openssl.cnf"
-        config.write_text(CA_CONFIG.format(work=work, common_name=f"Boardroom lab {lab.id} CA", names="DNS:unused.invalid"))
-        run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(folder / "ca.key")])
-        run(["openssl", "req", "-x509", "-new", "-key", str(folder / "ca.key"), "-sha256", "-days", str(CA_DAYS),
-             "-config", str(config), "-extensions", "authority", "-out", str(folder / "ca.pem.new")])
+        config.write_text(
+            CA_CONFIG.format(work=work, common_name=f"Boardroom lab {lab.id} CA", names="DNS:unused.invalid")
+        )
+        run(
+            ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(folder / "ca.key")]
+        )
+        run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-new",
+                "-key",
+                str(folder / "ca.key"),
+                "-sha256",
+                "-days",
+                str(CA_DAYS),
+                "-config",
+                str(config),
+                "-extensions",
+                "authority",
+                "-out",
+                str(folder / "ca.pem.new"),
+            ]
+        )
     (folder / "ca.key").chmod(0o600)
     (folder / "ca.pem.new").rename(folder / "ca.pem")
 
@@ -75,10 +97,31 @@ def issue(lab: Lab, names: list[str], *, not_before: datetime, not_after: dateti
         run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)])
         run(["openssl", "req", "-new", "-key", str(key), "-config", str(config), "-out", str(request)])
         # "ca" instead of "x509 -req": it alone takes a validity that lies in the past.
-        run(["openssl", "ca", "-batch", "-notext", "-config", str(config), "-extensions", "server", "-rand_serial",
-             "-cert", str(lab.state / "ca" / "ca.pem"), "-keyfile", str(lab.state / "ca" / "ca.key"),
-             "-startdate", not_before.strftime("%Y%m%d%H%M%SZ"), "-enddate", not_after.strftime("%Y%m%d%H%M%SZ"),
-             "-in", str(request), "-out", str(certificate)])
+        run(
+            [
+                "openssl",
+                "ca",
+                "-batch",
+                "-notext",
+                "-config",
+                str(config),
+                "-extensions",
+                "server",
+                "-rand_serial",
+                "-cert",
+                str(lab.state / "ca" / "ca.pem"),
+                "-keyfile",
+                str(lab.state / "ca" / "ca.key"),
+                "-startdate",
+                not_before.strftime("%Y%m%d%H%M%SZ"),
+                "-enddate",
+                not_after.strftime("%Y%m%d%H%M%SZ"),
+                "-in",
+                str(request),
+                "-out",
+                str(certificate),
+            ]
+        )
         return certificate.read_text() + (lab.state / "ca" / "ca.pem").read_text(), key.read_text()
 
 
@@ -90,15 +133,23 @@ def server_names(name: str, address: str) -> list[str]:
 def good_certificate(lab: Lab, name: str, address: str) -> tuple[str, str]:
     """A certificate that is valid now, as a host gets it when it is made."""
     now = datetime.now(UTC)
-    return issue(lab, server_names(name, address), not_before=now - timedelta(days=1),
-                 not_after=now + timedelta(days=SERVER_DAYS))
+    return issue(
+        lab,
+        server_names(name, address),
+        not_before=now - timedelta(days=1),
+        not_after=now + timedelta(days=SERVER_DAYS),
+    )
 
 
 def expired_certificate(lab: Lab, name: str, address: str) -> tuple[str, str]:
     """A certificate that ended yesterday."""
     now = datetime.now(UTC)
-    return issue(lab, server_names(name, address), not_before=now - timedelta(days=SERVER_DAYS),
-                 not_after=now - timedelta(days=1))
+    return issue(
+        lab,
+        server_names(name, address),
+        not_before=now - timedelta(days=SERVER_DAYS),
+        not_after=now - timedelta(days=1),
+    )
 
 
 def ensure_ssh_key(path: Path, comment: str) -> str:

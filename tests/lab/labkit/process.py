@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
-"""The only place of the lab that starts a program: argument lists, a time limit, one clear sentence on failure."""
+"""The only place of the lab that starts programs: argument lists, a time limit, one sentence on failure."""
+
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,8 +38,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run one short command and return its text output.
 
-    data is written to, source is connected to, its standard input. Raises LabError when the program is missing,
-    takes longer than timeout seconds or (with check) exits non-zero.
+    data is written to, source is connected to, its standard input. Raises LabError when the program is
+    missing, takes longer than timeout seconds or (with check) exits non-zero.
     """
     stdin: IO[bytes] | int | None = source if source is not None else subprocess.DEVNULL
     try:
@@ -45,8 +47,7 @@ def run(
             list(argv),
             input=data,
             stdin=None if data is not None else stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             env={**os.environ, **env} if env else None,
             timeout=timeout,
             check=False,
@@ -63,11 +64,19 @@ def run(
     return text
 
 
-def run_long(argv: Sequence[str], title: str, log: Path, *, env: Mapping[str, str] | None = None,
-             source: IO[bytes] | None = None, timeout: float = 3600.0) -> None:
+def run_long(
+    argv: Sequence[str],
+    title: str,
+    log: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 3600.0,
+    explain: bool = True,
+) -> None:
     """Run a long command: its output goes to log, its newest line to the terminal every HEARTBEAT seconds.
 
-    Raises LabError with the end of the log when it fails or takes longer than timeout seconds.
+    Raises LabError when it fails or takes longer than timeout seconds; with explain, the end of the log is
+    shown first.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -77,7 +86,7 @@ def run_long(argv: Sequence[str], title: str, log: Path, *, env: Mapping[str, st
         try:
             process = subprocess.Popen(
                 list(argv),
-                stdin=source if source is not None else subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **env} if env else None,
@@ -99,8 +108,10 @@ def run_long(argv: Sequence[str], title: str, log: Path, *, env: Mapping[str, st
                 process.kill()
                 process.wait()
     if code != 0:
-        print(tail(log, begin), file=sys.stderr)
-        raise LabError(f"{title} failed ({brief(argv)} exited with {code}; log: {log})")
+        end = tail(log, begin)
+        if explain:
+            print(end, file=sys.stderr)
+        raise LabError(f"{title} failed: {last_line(end)[:200]} (log: {log})")
     say(f"{title}: done in {time.monotonic() - started:.0f} s")
 
 
@@ -124,6 +135,11 @@ def brief(argv: Sequence[str]) -> str:
     return words if len(argv) <= 4 else f"{words} ..."
 
 
+def find_program(name: str) -> str | None:
+    """Path of a program, also where only root's search path looks."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
 def may_be_root() -> list[str] | None:
     """The prefix that makes a command run as root, or None when there is none."""
     if os.geteuid() == 0:
@@ -141,5 +157,5 @@ def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
-    os.chmod(name, mode)
-    os.replace(name, path)
+    Path(name).chmod(mode)
+    Path(name).replace(path)
