@@ -108,7 +108,10 @@ def ensure(lab: Lab) -> Docker:
                 )
             check_disk(Path("/var/lib/docker"))
             if find_program("dockerd") is None:
-                install(lab, ["docker.io", *_if_known("docker-cli")])
+                install(lab, ["docker.io"])
+            if shutil.which("docker") is None:
+                # Debian 13 ships the command line apart, Debian 12 within docker.io.
+                install(lab, ["docker-cli"])
             docker, _problem = _probe()
             if docker is None:
                 docker = _start(lab, root)
@@ -131,12 +134,6 @@ def check_disk(folder: Path) -> None:
             f"only {free:.1f} GB are free on the file system of {folder}, where Docker keeps its data: "
             f"make at least {MINIMUM_FREE_GB} GB free"
         )
-
-
-def _if_known(package: str) -> list[str]:
-    """The package when apt knows it: trixie ships the CLI apart, bookworm does not."""
-    policy = run(["apt-cache", "policy", package], check=False).stdout
-    return [package] if policy and "Candidate: (none)" not in policy else []
 
 
 def install(lab: Lab, packages: Sequence[str]) -> None:

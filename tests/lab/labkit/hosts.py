@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 import urllib.error
@@ -147,7 +148,7 @@ class Hosts:
     def up(self, name: str, kind: str | None = None, megabytes: int | None = None) -> Host:
         """Bring a host up; nothing happens when it runs. Returns when it answers."""
         started = time.monotonic()
-        if not name.replace("-", "").isalnum() or not name.isascii() or name != name.lower():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
             raise LabError(f"{name} is no name for a host: use lower-case letters, digits and hyphens")
         with self.lab.locked(f"host-{name}"):
             host = load(self.lab).get(name)

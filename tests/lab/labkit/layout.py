@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.process import LabError
+
 LAB_SOURCE = Path(__file__).resolve().parent.parent
 """The folder tests/lab."""
 
@@ -87,7 +89,10 @@ class Lab:
 
     def make_state(self) -> None:
         """Create the state folder, closed to other users because it holds private keys."""
-        self.state.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self.state.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise LabError(f"the lab's state folder {self.state} cannot be made: {error.strerror}") from None
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:

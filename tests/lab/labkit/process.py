@@ -52,7 +52,8 @@ def run(
             timeout=timeout,
             check=False,
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
+        # A search path with a folder that is closed to us gives the second for a program that is not there.
         raise LabError(f"the program {argv[0]} is not installed") from None
     except subprocess.TimeoutExpired:
         raise LabError(f"{brief(argv)} did not end within {timeout:.0f} s") from None
@@ -91,7 +92,7 @@ def run_long(
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **env} if env else None,
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             raise LabError(f"the program {argv[0]} is not installed") from None
         try:
             while True:
@@ -144,11 +145,9 @@ def may_be_root() -> list[str] | None:
     """The prefix that makes a command run as root, or None when there is none."""
     if os.geteuid() == 0:
         return []
-    try:
-        done = run(["sudo", "-n", "true"], check=False, timeout=10)
-    except LabError:
+    if shutil.which("sudo") is None:
         return None
-    return ["sudo", "-n"] if done.returncode == 0 else None
+    return ["sudo", "-n"] if run(["sudo", "-n", "true"], check=False, timeout=10).returncode == 0 else None
 
 
 def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:

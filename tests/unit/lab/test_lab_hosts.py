@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026, Boardroom Maintenance contributors
+"""What the lab remembers of its hosts, and how ssh is told about them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from labkit import hosts
+from labkit.engine import Docker
+from labkit.hosts import Host, Hosts
+from labkit.layout import Lab
+from labkit.process import LabError
+
+
+def host(name: str, kind: str = "trixie", address: str = "10.240.0.10") -> Host:
+    return Host(name, kind, address, f"boardroom-lab-0-{name}", "image", application=False, megabytes=50)
+
+
+def test_a_host_is_remembered(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    hosts.save(lab, host("demo"))
+    hosts.save(lab, host("s3", "s3", "10.240.0.11"))
+    assert hosts.load(lab) == {"demo": host("demo"), "s3": host("s3", "s3", "10.240.0.11")}
+    assert hosts.get(lab, "demo").address == "10.240.0.10"
+
+
+def test_an_unknown_host_is_named_with_the_known_ones(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    with pytest.raises(LabError, match=r"no host called demo in this lab \(hosts: none yet\)"):
+        hosts.get(lab, "demo")
+
+
+def test_only_hosts_with_ssh_are_in_the_configuration(tmp_path: Path) -> None:
+    text = hosts.ssh_config(Lab(tmp_path), [host("demo"), host("s3", "s3")])
+    assert "Host demo\n" in text
+    assert "s3" not in text.replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize("folder", ["plain", "two words", "100% sure"])
+def test_ssh_understands_the_configuration(tmp_path: Path, folder: str) -> None:
+    ssh = shutil.which("ssh")
+    assert ssh, "the lab installs openssh-client"
+    lab = Lab(tmp_path / folder)
+    lab.root.mkdir()
+    hosts.save(lab, host("demo"))
+    parsed = subprocess.run(
+        [ssh, "-G", "-F", str(lab.state / "ssh_config"), "demo"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert "hostname 10.240.0.10" in parsed
+    assert "user ops" in parsed
+    assert "hostkeyalias boardroom-lab-0-demo" in parsed
+    assert "stricthostkeychecking true" in parsed
+    # ssh -G shows a doubled percent sign as it was written, and expands it when it opens the file.
+    escaped = str(lab.state).replace("%", "%%")
+    assert {f"identityfile {escaped}/id_ed25519", f"identityfile {lab.state}/id_ed25519"} & set(parsed)
+    assert {f"userknownhostsfile {escaped}/known_hosts", f"userknownhostsfile {lab.state}/known_hosts"} & {
+        line.replace('"', "") for line in parsed
+    }
+
+
+@pytest.mark.parametrize("name", ["A", "a b", "-", "-a", "", "é", "a/b", "a\n"])
+def test_a_bad_name_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LabError, match="is no name for a host"):
+        Hosts(Lab(tmp_path), Docker(["unused"])).up(name)
+    assert not (tmp_path / ".lab").exists()
+
+
+def test_an_existing_host_keeps_its_kind(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    hosts.save(lab, host("demo"))
+    with pytest.raises(LabError, match="demo exists and is of kind trixie"):
+        Hosts(lab, Docker(["unused"])).up("demo", "bookworm")
