@@ -29,7 +29,7 @@ Usage = namedtuple("Usage", "total used free")
             "absent",
         ),
         (
-            "permission denied while trying to connect to the Docker daemon socket at unix:///x.sock",
+            "permission denied while trying to connect to the docker API at unix:///x.sock",
             "rights",
         ),
         ("Got permission denied while trying to connect", "rights"),
