@@ -121,9 +121,7 @@ class Lease:
             ) from None
         return fields
 
-    def check(
-        self, run_id: str, now: datetime.datetime, take_over: bool = False
-    ) -> t.Optional[t.Dict[str, str]]:
+    def check(self, run_id: str, now: datetime.datetime, take_over: bool = False) -> t.Optional[t.Dict[str, str]]:
         """Whether a run may take the lease; changes nothing.
 
         :return: the lease of another run that would be replaced (expired, or taken over), if any
@@ -197,7 +195,14 @@ class Lease:
         ttl: int,
     ) -> None:
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-        values = (run_id, owner, purpose, format_utc(since), format_utc(now), format_utc(now + datetime.timedelta(seconds=ttl)))
+        values = (
+            run_id,
+            owner,
+            purpose,
+            format_utc(since),
+            format_utc(now),
+            format_utc(now + datetime.timedelta(seconds=ttl)),
+        )
         write_atomically(self.path, json.dumps(dict(zip(LEASE_FIELDS, values)), indent=1) + "\n")
 
 

@@ -83,6 +83,10 @@ class Runner:
         """Full path of a program, or None."""
         return shutil.which(program, path=self._path)
 
+    def with_path(self, *directories: str) -> Runner:
+        """A runner that hides the same secrets and looks for programs in these directories first."""
+        return Runner(self._secrets, [*directories, self._path])
+
     def start(
         self,
         argv: t.Sequence[str],
@@ -102,7 +106,9 @@ class Runner:
         """
         full = self.find(argv[0])
         if not full:
-            raise ProgramError(f"The program {argv[0]} is not installed.", remedy="Run playbooks/prepare.yml on this host.")
+            raise ProgramError(
+                f"The program {argv[0]} is not installed.", remedy="Run playbooks/prepare.yml on this host."
+            )
         environment = {"PATH": self._path, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/")}
         identity: t.Dict[str, t.Any] = {}
         if user:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 import secrets
+import typing as t
 
 from ._errors import MaintenanceError
 
@@ -48,7 +49,7 @@ def parse_duration(text: object, name: str = "duration") -> int:
 def format_duration(seconds: float) -> str:
     """The two largest units: C(3 d 4 h), C(11 h 5 min), C(42 s)."""
     rest = max(0, int(seconds))
-    parts = []
+    parts: t.List[str] = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         count, rest = divmod(rest, size)
         if count or (unit == "s" and not parts):

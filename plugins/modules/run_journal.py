@@ -98,7 +98,6 @@ import socket
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.boardroom.maintenance.plugins.module_utils._journal import Journal
 from ansible_collections.boardroom.maintenance.plugins.module_utils._step import ARGUMENTS, Context, Outcome, execute
 from ansible_collections.boardroom.maintenance.plugins.module_utils._time import format_utc

@@ -99,7 +99,7 @@ holder:
   returned: when another run holds the host
   type: dict
 findings:
-  description: RV(findings[].check) is V(run.unfinished) when a broken run was replaced.
+  description: One finding, its check V(run.unfinished), when a broken run was replaced.
   returned: always
   type: list
   elements: dict
@@ -108,7 +108,6 @@ findings:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
 from ansible_collections.boardroom.maintenance.plugins.module_utils._findings import finding
 from ansible_collections.boardroom.maintenance.plugins.module_utils._journal import Journal
@@ -137,8 +136,8 @@ def hold(params: t.Mapping[str, t.Any], context: Context) -> Outcome:
                 "run.unfinished",
                 broken["run_id"],
                 "warning",
-                f"Run {broken['run_id']} ({broken['purpose']}, started by {broken['owner']} at {broken['since']}) never "
-                f"ended; its lease {'had expired' if reason == 'expired' else 'was taken over'}.",
+                f"Run {broken['run_id']} ({broken['purpose']}, started by {broken['owner']} at {broken['since']}) "
+                f"never ended; its lease {'had expired' if reason == 'expired' else 'was taken over'}.",
                 remedy="Look at its last step below, and run that playbook again if its work is still needed.",
             )
         )

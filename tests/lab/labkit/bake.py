@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from labkit import machine, pki
@@ -27,12 +28,12 @@ def bake(
     image: str,
     seed: str,
     labels: list[str],
-    application: str | None,
+    inner: Mapping[str, str],
 ) -> None:
     """Provision a host of kind, starting from the image below, and commit it as image.
 
-    The nested engine's data stays in the volume seed. application is the application's base image, or None
-    to leave the application out.
+    The nested engine's data stays in the volume seed. inner: the images the nested engine gets, as
+    the name they have there and the name they have here.
     """
     pki.ensure_authority(lab)
     container = lab.container(f"bake-{kind}")
@@ -53,8 +54,8 @@ def bake(
                 [*docker.argv, "exec", container, "bash", "/root/setup/install.sh"], "installing by hand", log
             )
         _check_services(docker, container)
-        if application:
-            _provision(docker, container, kind, application, log)
+        _load(docker, container, inner)
+        _provision(docker, container, kind, log)
         _forget_identity(docker, container)
         say("shutting the host down in order")
         docker("stop", "--time", "90", container, timeout=120)
@@ -83,14 +84,19 @@ def _check_services(docker: Docker, container: str) -> None:
         raise LabError(f"these services did not start on the host: {', '.join(broken)}")
 
 
-def _provision(docker: Docker, container: str, kind: str, application: str, log: Path) -> None:
+def _load(docker: Docker, container: str, inner: Mapping[str, str]) -> None:
+    """Give the nested engine its images, which it cannot get from a registry."""
+    say(f"loading {', '.join(inner)} into the nested engine")
+    with subprocess.Popen([*docker.argv, "save", *inner.values()], stdout=subprocess.PIPE) as save:
+        docker("exec", "-i", container, "docker", "load", source=save.stdout, timeout=600)
+    for name, image in inner.items():
+        docker("exec", container, "docker", "tag", image, name)
+        docker("exec", container, "docker", "rmi", image)
+
+
+def _provision(docker: Docker, container: str, kind: str, log: Path) -> None:
     """Put the sample application on the host, as tests/lab/boardroom defines it."""
     source = LAB_SOURCE / "boardroom"
-    say("loading the application's base image into the nested engine")
-    with subprocess.Popen([*docker.argv, "save", application], stdout=subprocess.PIPE) as save:
-        docker("exec", "-i", container, "docker", "load", source=save.stdout, timeout=600)
-    docker("exec", container, "docker", "tag", application, "boardroom-base:1")
-    docker("exec", container, "docker", "rmi", application)
     machine.put_folder(docker, container, source, "/opt/boardroom-lab")
     with tempfile.TemporaryDirectory(prefix="boardroom-lab-") as scratch:
         repository = Path(scratch) / "boardroom.git"

@@ -67,6 +67,12 @@ def parser() -> argparse.ArgumentParser:
         "--free", type=int, default=1, metavar="MB", help="disk-full: what stays free (default: %(default)s)"
     )
 
+    contained = commands.add_parser(
+        "contained", help="start the application's second project, with its own database, in /srv/contained"
+    )
+    contained.add_argument("name")
+    contained.add_argument("--undo", action="store_true", help="remove it with its data")
+
     commands.add_parser("clean", help="remove everything this lab made")
     return top
 
@@ -114,6 +120,8 @@ def _dispatch(args: argparse.Namespace, lab: Lab) -> int:
     elif args.command == "list":
         for row in hosts.listing():
             print("  ".join(f"{column:<16}" for column in row).rstrip())
+    elif args.command == "contained":
+        hosts.contained(get(lab, args.name), undo=args.undo)
     elif args.command == "harm":
         Harm(lab, docker, get(lab, args.name), path=args.path, free=args.free).do(args.harm, undo=args.undo)
     else:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -70,6 +71,21 @@ class Harm:
         where = ["--project-directory", PROJECT, "-f", f"{PROJECT}/docker-compose.yml"]
         self._exec(*compose, *where, "build", "-q", timeout=300)
         self._exec(*compose, *where, "up", "-d", timeout=300)
+        machine.wait(lambda: self._release() == tag, f"the release {tag} did not answer", 60)
+        if undo:
+            machine.wait(
+                lambda: machine.answers_healthy(self.docker, self.host.container),
+                f"the release {tag} did not become healthy",
+                60,
+            )
+
+    def _release(self) -> str:
+        """The release that answers the health check, well or not."""
+        answer = self._exec("curl", "-sS", "--max-time", "5", "http://127.0.0.1:8000/health", check=False)
+        try:
+            return str(json.loads(answer)["release"])
+        except (ValueError, KeyError, TypeError):
+            return ""
 
     def disk_full(self, undo: bool) -> None:
         """What is in the backup directory stays readable; writing more than a little finds no space left."""

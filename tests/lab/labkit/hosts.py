@@ -25,6 +25,7 @@ OPS = "ops"
 OPS_ID = 1000
 FIRST_HOST = 10
 START_SECONDS = 90
+CONTAINED_MEGABYTES = 12
 
 
 @dataclass
@@ -203,7 +204,7 @@ class Hosts:
                 address,
                 self.lab.container(name),
                 ready.image,
-                application=builder.has_application and kind in {"trixie", "bookworm"},
+                application=kind in {"trixie", "bookworm"},
                 megabytes=BAKED_MEGABYTES,
             )
             save(self.lab, host)
@@ -293,6 +294,17 @@ class Hosts:
         host.megabytes = megabytes
         with self.lab.locked("hosts"):
             save(self.lab, host)
+
+    def contained(self, host: Host, *, undo: bool = False) -> None:
+        """Start (undo: remove) the application's second project, with its own database, in /srv/contained."""
+        if host.kind != "trixie":
+            raise LabError(f"{host.name} is of kind {host.kind}: only hosts of kind trixie have the second project")
+        task = ["down"] if undo else ["up", str(CONTAINED_MEGABYTES)]
+        run_long(
+            [*self.docker.argv, "exec", "-w", "/", host.container, "bash", "/opt/boardroom-lab/contained.sh", *task],
+            f"{'removing' if undo else 'starting'} the second project on {host.name}",
+            self.lab.logs / f"{host.name}.log",
+        )
 
     def _ensure_bucket(self, host: Host) -> None:
         """Make the bucket of the backups unless it exists."""

@@ -6,6 +6,7 @@ base      Debian, pulled or made by debootstrap
 host      base + systemd, sshd, sudo, python3             (kind bare)
 packages  host + the services of a managed host           (kind trixie)
 app       base + what the sample application runs on
+services  base + PostgreSQL and Redis for the application's second Compose file (in hosts of kind trixie)
 ready     packages, started once, provisioned and shut down: a snapshot (kinds trixie and bookworm)
 s3        base + the S3 server                            (kind s3)
 """
@@ -69,7 +70,6 @@ class Builder:
     def __init__(self, lab: Lab, docker: Docker) -> None:
         self.lab = lab
         self.docker = docker
-        self.has_application = (APPLICATION / "provision.sh").is_file()
 
     def plan(self, kind: str) -> list[Stage]:
         """The stages of a kind, in order; the last one is what a host of that kind runs."""
@@ -87,26 +87,26 @@ class Builder:
             if kind == "trixie"
             else host
         )
-        inputs: list[str | Path] = [below.digest, IMAGES / kind, LAB_SOURCE / "labkit" / "bake.py"]
-        stages = [base, host, below]
-        application = None
-        if self.has_application:
-            # The application's own containers are trixie everywhere.
-            trixie = self._base("trixie")
-            dockerfile = APPLICATION / "base.Dockerfile"
-            app = Stage(
-                "application base image",
-                self.lab.image("app", digest := digest_of(trixie.digest, dockerfile)),
-                digest,
-                lambda stage: self._build(stage, APPLICATION, dockerfile, trixie.image),
+        # The application's own containers are trixie everywhere.
+        trixie = self._base("trixie")
+        inner = {
+            "boardroom-base:1": self._application(
+                "app", trixie, "base.Dockerfile", "releases/v1.0.0/requirements.txt"
             )
-            stages += [trixie, app]
-            inputs += [app.digest, APPLICATION]
-            application = app.image
-        digest = digest_of(*inputs)
+        }
+        if kind == "trixie":
+            inner["boardroom-services:1"] = self._application(
+                "services", trixie, "services.Dockerfile", "services-entrypoint"
+            )
+        parts = [below.digest, *(stage.digest for stage in inner.values())]
+        digest = digest_of(*parts, IMAGES / kind, LAB_SOURCE / "labkit" / "bake.py", APPLICATION)
         seed = self.lab.seed(kind, digest)
         return [
-            *stages,
+            base,
+            host,
+            below,
+            trixie,
+            *inner.values(),
             Stage(
                 f"ready image, {kind}",
                 self.lab.image(f"ready-{kind}", digest),
@@ -119,7 +119,7 @@ class Builder:
                     stage.image,
                     seed,
                     self._labels(stage),
-                    application,
+                    {name: made.image for name, made in inner.items()},
                 ),
                 seed,
             ),
@@ -177,6 +177,16 @@ class Builder:
             self.lab.image(name or folder, digest),
             digest,
             lambda stage: self._build(stage, IMAGES / folder, IMAGES / folder / "Dockerfile", below.image),
+        )
+
+    def _application(self, name: str, base: Stage, dockerfile: str, *sources: str) -> Stage:
+        """An image that a host's own engine gets: made from the application's folder, of which it uses sources."""
+        digest = digest_of(base.digest, *(APPLICATION / source for source in (dockerfile, *sources)))
+        return Stage(
+            f"application image, {name}",
+            self.lab.image(name, digest),
+            digest,
+            lambda stage: self._build(stage, APPLICATION, APPLICATION / dockerfile, base.image),
         )
 
     def _docker_build(self, stage: Stage, context: str, log: str, *arguments: str) -> None:

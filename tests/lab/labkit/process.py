@@ -16,6 +16,8 @@ from typing import IO
 
 HEARTBEAT = 10.0
 """Seconds between two signs of life of a long step."""
+SPEAKER = "lab"
+"""Who speaks: the project's driver, which uses these functions too, puts its own name here."""
 
 
 class LabError(Exception):
@@ -24,7 +26,7 @@ class LabError(Exception):
 
 def say(message: str) -> None:
     """Tell the person what goes on. Standard error, so that `list` and `exec` keep standard output clean."""
-    print(f"lab: {message}", file=sys.stderr, flush=True)
+    print(f"{SPEAKER}: {message}", file=sys.stderr, flush=True)
 
 
 def run(

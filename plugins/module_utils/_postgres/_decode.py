@@ -1,0 +1,223 @@
+# Copyright (c) 2026, Boardroom Maintenance contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: it may change in any release.
+"""Read the files of a dump: hash what is there, decode it, count what it holds.
+
+Exit codes prove nothing here: pg_dump's zstd files carry no checksum, and pg_restore takes an emptied one for an
+empty table, with exit status 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import subprocess
+import threading
+import typing as t
+
+from .._errors import MaintenanceError
+from .._process import Runner
+
+CHUNK = 1024 * 1024
+# What pg_dump writes after the last row of a table in its archive formats (dumpTableData_copy in pg_dump.c).
+END_OF_ROWS = b"\\.\n\n\n"
+
+# An entry of `pg_restore --list`: dump id; oid of the catalogue, oid of the object, kind, schema, name, owner.
+_ROWS_ENTRY = re.compile(r"^(\d+); \d+ (\d+) TABLE DATA ")
+_DECODERS = {
+    ".zst": ("zstd", "--decompress", "--stdout", "--quiet"),
+    ".gz": ("gzip", "--decompress", "--stdout", "--quiet"),
+}
+
+
+class DamagedError(MaintenanceError):
+    """A file of a dump does not hold what it should."""
+
+
+class Content(t.NamedTuple):
+    """What a file holds.
+
+    :param size: bytes of the file
+    :param sha256: of the file
+    :param decoded: bytes after decompression
+    :param lines: number of newlines after decompression
+    :param end: the last bytes after decompression
+    """
+
+    size: int
+    sha256: str
+    decoded: int
+    lines: int
+    end: bytes
+
+    def rows(self) -> int:
+        """Rows of a table's data file.
+
+        :raises DamagedError: the mark after the last row is missing, so rows may be, too.
+        """
+        if not self.end.endswith(END_OF_ROWS):
+            raise DamagedError("its end is missing")
+        return self.lines - END_OF_ROWS.count(b"\n")
+
+
+def digest(path: str) -> t.Tuple[int, str]:
+    """Size in bytes and SHA-256 of a file."""
+    total = hashlib.sha256()
+    size = 0
+    with open(path, "rb") as file:
+        while True:
+            chunk = file.read(CHUNK)
+            if not chunk:
+                return size, total.hexdigest()
+            size += len(chunk)
+            total.update(chunk)
+
+
+def read(path: str, runner: Runner) -> Content:
+    """Hash a file and decode it in one reading; its suffix says how it is compressed.
+
+    :raises DamagedError: it cannot be decoded.
+    :raises ProgramError: the program that decodes it is not installed.
+    """
+    argv = _DECODERS.get(os.path.splitext(path)[1])
+    count = _Counter()
+    with open(path, "rb") as file:
+        if argv is None:
+            hashed, size = _feed(file, count.take)
+            return count.content(size, hashed)
+        process = runner.start(argv, stdin=subprocess.PIPE)
+        try:
+            assert process.stdin and process.stdout and process.stderr
+            # Its few complaints fit into the pipe.
+            counting = threading.Thread(target=count.drain, args=(process.stdout,), daemon=True)
+            counting.start()
+            try:
+                hashed, size = _feed(file, process.stdin.write)
+            except BrokenPipeError:
+                # It gave up; its exit status and complaint say why.
+                hashed, size = "", 0
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            counting.join()
+            complaint = process.stderr.read().decode("utf-8", "replace").strip()
+            if process.wait() != 0:
+                raise DamagedError(
+                    f"it cannot be decoded ({complaint.splitlines()[-1] if complaint else argv[0] + ' failed'})"
+                )
+            return count.content(size, hashed)
+        finally:
+            runner.stop(process)
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
+
+
+def _feed(file: t.BinaryIO, take: t.Callable[[bytes], t.Any]) -> t.Tuple[str, int]:
+    total = hashlib.sha256()
+    size = 0
+    while True:
+        chunk = file.read(CHUNK)
+        if not chunk:
+            return total.hexdigest(), size
+        size += len(chunk)
+        total.update(chunk)
+        take(chunk)
+
+
+class _Counter:
+    """Counts a stream without keeping it."""
+
+    def __init__(self) -> None:
+        self._decoded = 0
+        self._lines = 0
+        self._end = b""
+
+    def take(self, chunk: bytes) -> None:
+        self._decoded += len(chunk)
+        self._lines += chunk.count(b"\n")
+        self._end = (self._end + chunk[-16:])[-16:]
+
+    def drain(self, stream: t.BinaryIO) -> None:
+        while True:
+            chunk = stream.read(CHUNK)
+            if not chunk:
+                return
+            self.take(chunk)
+
+    def content(self, size: int, hashed: str) -> Content:
+        return Content(size, hashed, self._decoded, self._lines, self._end)
+
+
+class TableData(t.NamedTuple):
+    """An entry of a table of contents that holds rows: its dump id and the table's oid."""
+
+    dump_id: int
+    oid: int
+
+
+def table_data(contents: str) -> t.List[TableData]:
+    """The entries with rows in what C(pg_restore --list) prints.
+
+    Names are not read: they may hold spaces and line breaks. The oid tells which table it is.
+    """
+    found = []
+    for line in contents.splitlines():
+        match = _ROWS_ENTRY.match(line)
+        if match:
+            found.append(TableData(int(match.group(1)), int(match.group(2))))
+    return found
+
+
+class Counted(t.NamedTuple):
+    """What a script holds: rows by table oid, bytes by large object oid, and whether every COPY came to its end."""
+
+    rows: t.Dict[int, int]
+    large_objects: t.Dict[int, int]
+    complete: bool
+
+
+def count_script(stream: t.Iterable[bytes], tables: t.Mapping[bytes, int]) -> Counted:
+    """Count in the SQL script that C(pg_restore --data-only --file=-) writes.
+
+    :param tables: oid of each table by its name as PostgreSQL quotes it
+    """
+    rows: t.Dict[int, int] = {}
+    objects: t.Dict[int, int] = {}
+    current: t.Optional[int] = None
+    opened = 0
+    copying = False
+    command = b""
+    for line in stream:
+        if copying:
+            if line == b"\\.\n":
+                copying = False
+            elif current is not None:
+                rows[current] += 1
+        elif command or line.startswith(b"COPY "):
+            # The name of a table may hold line breaks.
+            command += line
+            if line.endswith(b" FROM stdin;\n"):
+                current = _copied(command[len(b"COPY ") : -len(b" FROM stdin;\n")], tables)
+                command, copying = b"", True
+                if current is not None:
+                    rows[current] = 0
+        elif line.startswith(b"SELECT pg_catalog.lo_open('"):
+            opened = int(line.split(b"'", 2)[1])
+            objects[opened] = 0
+        elif line.startswith(b"SELECT pg_catalog.lowrite(0, '\\x"):
+            objects[opened] += len(line.split(b"'", 2)[1]) // 2 - 1
+    return Counted(rows, objects, not copying and not command)
+
+
+def _copied(target: bytes, tables: t.Mapping[bytes, int]) -> t.Optional[int]:
+    """The table of "name (columns)"; one without columns has nothing in parentheses."""
+    end = target.find(b" (")
+    while end >= 0:
+        if target[:end] in tables:
+            return tables[target[:end]]
+        end = target.find(b" (", end + 1)
+    return tables.get(target.strip())

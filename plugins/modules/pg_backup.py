@@ -1,0 +1,245 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Boardroom Maintenance contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_backup
+short_description: Take one verified backup set of PostgreSQL
+version_added: 0.1.0
+author:
+  - Boardroom Maintenance contributors (@boardroom-maintenance)
+description:
+  - Takes one set of one or several databases and of the cluster's roles into a directory below O(dest).
+  - A session exports a snapshot; C(pg_dump) dumps it while the session counts the rows of every table in the same
+    snapshot. Then every data file is read once, hashed, decoded, and its rows are compared with those counts. Large
+    objects are compared by their size.
+  - The set becomes visible only when all of it agrees, by a rename, its manifest written last. What an interrupted run
+    left is swept by the next one. Sets that are there are never touched.
+  - With O(client=host) and O(client=sibling) a dump is C(pg_dump)'s directory format with parallel jobs; with
+    O(client=exec) it is one file in its custom format, streamed out of the container.
+  - Does nothing when a verified set of the same cluster and databases is younger than O(max_age).
+extends_documentation_fragment:
+  - boardroom.maintenance._step
+  - boardroom.maintenance._step.changes
+  - boardroom.maintenance._postgres
+attributes:
+  diff_mode:
+    support: none
+options:
+  databases:
+    description:
+      - Names of the databases, or V(all) for every one that is no template.
+    type: list
+    elements: str
+    default: [all]
+  dest:
+    description:
+      - Directory that holds the sets, as C(dest/instance/id). With O(client=host) every directory above must let the
+        operating system user that dumps pass through.
+    type: path
+    default: /var/backups/boardroom-maintenance
+  instance:
+    description:
+      - Directory below O(dest) for the sets of this server; give each server its own.
+    type: str
+    default: main
+  jobs:
+    description:
+      - Number of tables that are dumped, and of files that are verified, at a time.
+    type: int
+    default: 2
+  compress:
+    description:
+      - V(zstd), V(gzip) or V(none), with a level as in V(zstd:3). Before PostgreSQL 16, V(gzip) takes the
+        place of V(zstd).
+    type: str
+    default: zstd:3
+  min_free:
+    description:
+      - What must stay free on the file system of O(dest), as a share (V(10%)) or a size (V(5GiB)). The set is
+        expected to be as large as the last one of the same databases plus a fifth, or as their tables.
+    type: str
+    default: 10%
+  max_age:
+    description:
+      - A verified set this young, counted from its snapshot, is good enough; a number with V(s), V(m), V(h), V(d) or
+        V(w). V(0) means that a set is always taken.
+    type: str
+    default: "0"
+  force:
+    description:
+      - Take a set whatever the age of the newest.
+    type: bool
+    default: false
+  globals:
+    description:
+      - Include roles, memberships and tablespaces. Hashes of passwords are included where the role may read them.
+    type: bool
+    default: true
+  timeout:
+    description:
+      - Time limit of the whole set, as a number with V(s), V(m), V(h) or V(d).
+    type: str
+    default: 3h
+  lock_wait_timeout:
+    description:
+      - How long to wait for a lock on a table, such as one that a migration holds; as a number with V(s) or V(m).
+    type: str
+    default: 30s
+  release:
+    description:
+      - The application's release, for the manifest.
+    type: str
+    default: ""
+requirements:
+  - C(zstd) or C(gzip) on the host
+  - With O(client=host), C(psql), C(pg_dump), C(pg_dumpall) and C(pg_restore) of the server's major version or newer
+  - With the others, C(docker)
+seealso:
+  - module: boardroom.maintenance.pg_backup_info
+"""
+
+EXAMPLES = r"""
+- name: Take a set of one database, unless there is one from the last eleven hours
+  boardroom.maintenance.pg_backup:
+    databases: [boardroom_prod]
+    max_age: 11h
+  become: true
+
+- name: Take a set of all databases of a server in a container
+  boardroom.maintenance.pg_backup:
+    client: sibling
+    project_src: /srv/boardroom
+    service: db
+    login_password: "{{ vault_postgres_password }}"
+  become: true
+"""
+
+RETURN = r"""
+backup:
+  description: The manifest of the new set, or of the one that is good enough, without its lists of files and tables.
+  returned: success, except in check mode when a set would be taken
+  type: dict
+  contains:
+    id: {description: Name of the set., type: str, sample: 20261124T020000Z-9f3a1c2e}
+    path: {description: Its directory., type: str}
+    bytes: {description: Size of all its files., type: int}
+    rows: {description: Number of rows in all tables., type: int}
+    tables: {description: Number of tables., type: int}
+    databases: {description: Names of its databases., type: list, elements: str}
+    snapshot_time: {description: The moment that it brings back (UTC)., type: str, sample: "2026-11-24T02:00:00Z"}
+    started: {description: When it was begun (UTC)., type: str}
+    finished: {description: When it was complete (UTC)., type: str}
+    server_version: {description: Version of the server., type: str, sample: "17.6"}
+    client_version: {description: Version of pg_dump., type: str}
+    system_identifier: {description: Identity of the cluster., type: str}
+    migration_revisions: {description: Revisions of Alembic by database., type: dict}
+    verification: {description: What it has passed (C(level)) and when (C(at))., type: list, elements: dict}
+swept:
+  description: Names of what interrupted runs had left, and was removed (or would be, in check mode).
+  returned: success
+  type: list
+  elements: str
+findings:
+  description:
+    - V(database.reachable), V(backup.verified), and on failure what is critical (V(database.reachable),
+      V(backup.space)).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _backup, _options
+from ansible_collections.boardroom.maintenance.plugins.module_utils._step import ARGUMENTS, Context, Outcome, execute
+from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._local import LocalStore, store_root
+from ansible_collections.boardroom.maintenance.plugins.module_utils._time import parse_duration
+
+
+def request_of(params: t.Mapping[str, t.Any]) -> _backup.Request:
+    """What the options ask for; each is judged before anything is touched."""
+    if params["jobs"] < 1:
+        raise MaintenanceError(f"jobs is {params['jobs']}, but must be at least 1.")
+    _backup.compression(params["compress"])
+    return _backup.Request(
+        databases=params["databases"],
+        login_db=params["login_db"],
+        jobs=params["jobs"],
+        compress=params["compress"],
+        min_free=params["min_free"],
+        max_age=parse_duration(params["max_age"], "max_age"),
+        force=params["force"],
+        timeout=parse_duration(params["timeout"], "timeout"),
+        lock_wait=parse_duration(params["lock_wait_timeout"], "lock_wait_timeout"),
+        with_globals=params["globals"],
+        release=params["release"],
+    )
+
+
+def work(params: t.Mapping[str, t.Any], context: Context) -> Outcome:
+    """Take the set."""
+    request = request_of(params)
+    store = LocalStore(store_root(params["dest"], params["instance"]))
+    client = _options.client_of(params, context.runner)
+    result = _backup.Backup(client, store, context.runner).take(request, context.check_mode)
+    shown = summary(result.manifest, result.path) if result.manifest else {}
+    values: t.Dict[str, t.Any] = {"swept": result.swept, **({"backup": shown} if shown else {})}
+    return Outcome(result.changed, result.msg, result.findings, values, {"backup": shown} if shown else {})
+
+
+def summary(manifest: t.Mapping[str, t.Any], path: str) -> t.Dict[str, t.Any]:
+    """The facts of a manifest that fit into a report."""
+    same = (
+        "id",
+        "bytes",
+        "snapshot_time",
+        "started",
+        "finished",
+        "server_version",
+        "client_version",
+        "system_identifier",
+    )
+    databases = manifest["databases"]
+    return {
+        **{key: manifest[key] for key in (*same, "verification")},
+        "path": os.path.abspath(path),
+        "databases": [d["name"] for d in databases],
+        "rows": sum(d["rows_total"] for d in databases),
+        "tables": sum(len(d["tables"]) for d in databases),
+        "migration_revisions": {d["name"]: d["migration_revisions"] for d in databases if d["migration_revisions"]},
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **ARGUMENTS,
+            **_options.ARGUMENTS,
+            "databases": {"type": "list", "elements": "str", "default": ["all"]},
+            "dest": {"type": "path", "default": "/var/backups/boardroom-maintenance"},
+            "instance": {"type": "str", "default": "main"},
+            "jobs": {"type": "int", "default": 2},
+            "compress": {"type": "str", "default": "zstd:3"},
+            "min_free": {"type": "str", "default": "10%"},
+            "max_age": {"type": "str", "default": "0"},
+            "force": {"type": "bool", "default": False},
+            "globals": {"type": "bool", "default": True},
+            "timeout": {"type": "str", "default": "3h"},
+            "lock_wait_timeout": {"type": "str", "default": "30s"},
+            "release": {"type": "str", "default": ""},
+        },
+        required_if=_options.REQUIRED_IF,
+        supports_check_mode=True,
+    )
+    execute(module, lambda context: work(module.params, context), mutates=True)
+
+
+if __name__ == "__main__":
+    main()
