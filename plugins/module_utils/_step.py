@@ -193,6 +193,6 @@ def _fail(module: _Module, context: Context, error: Exception) -> None:
     message = context.runner.redact(_sentence(error))
     if isinstance(error, MaintenanceError):
         said = f"{message} {error.remedy}".strip()
-        module.fail_json(msg=said, remedy=error.remedy, **error.details)
+        module.fail_json(msg=said, remedy=error.remedy, **{"findings": [], **error.details})
     else:
-        module.fail_json(msg=message, exception=error)
+        module.fail_json(msg=message, findings=[], exception=error)

@@ -191,7 +191,7 @@ def work(params: t.Mapping[str, t.Any], context: Context) -> Outcome:
     result = _backup.Backup(client, store, context.runner).take(request, context.check_mode)
     shown = summary(result.manifest, result.path) if result.manifest else {}
     values: t.Dict[str, t.Any] = {"swept": result.swept, **({"backup": shown} if shown else {})}
-    return Outcome(result.changed, result.msg, result.findings, values, {"backup": shown} if shown else {})
+    return Outcome(result.changed, result.msg, result.findings, values, shown)
 
 
 def summary(manifest: t.Mapping[str, t.Any], path: str) -> t.Dict[str, t.Any]:

@@ -58,7 +58,7 @@ def opened(frame: Frame) -> Report:
         hosts=[Host(name, True) for name in frame.expected_hosts],
         steps=[],
         checklist=[
-            {**item, "state": item["state"] if item["state"] == "operator" else "open"}
+            {**item, "state": item["state"] if item["state"] == "operator" else "unknown"}
             for item in (_item(entry, [], frame, []) for entry in frame.checklist)
         ],
         broken_runs=[],
@@ -280,7 +280,7 @@ def _item(entry: t.Mapping[str, t.Any], steps: t.List[Step], frame: Frame, hosts
     """One entry of the checklist, filled in by what really ran.
 
     C(state) is done, failed, not_done (it was to run and did not, on some host at least), not_asked (this run was
-    not to do it), operator (no step does it), or open (the run has not ended).
+    not to do it), operator (no step does it), or unknown (the run has not ended, or a host's record is not read).
     """
     names = list(entry.get("steps") or [])
     ran = [step for step in steps if step.step in names]
@@ -297,7 +297,8 @@ def _item(entry: t.Mapping[str, t.Any], steps: t.List[Step], frame: Frame, hosts
     elif ran and not missing_on:
         state = "done"
     elif ran or any(name in frame.steps for name in names):
-        state = "not_done"
+        unread = {host.name for host in hosts if not host.reachable}
+        state = "unknown" if missing_on and unread.issuperset(missing_on) else "not_done"
     else:
         state = "not_asked"
     return {
@@ -308,7 +309,7 @@ def _item(entry: t.Mapping[str, t.Any], steps: t.List[Step], frame: Frame, hosts
         "state": state,
         "at": max((step.finished for step in ran), default=""),
         "seconds": round(sum(step.seconds for step in ran), 1),
-        "hosts": failed_on if state == "failed" else missing_on if state == "not_done" else [],
+        "hosts": failed_on if state == "failed" else missing_on if state in ("not_done", "unknown") else [],
     }
 
 
@@ -343,4 +344,5 @@ def _summary(
     if len(message) > _SUMMARY_CHARS:
         message = message[:_SUMMARY_CHARS].rsplit(" ", 1)[0] + " ..."
     listed = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
-    return f"{before}{listed}; first{host}: {message} ({first.check})."
+    only = "" if sum(counts[status] for status in words) == 1 else "; first"
+    return f"{before}{listed}{only}{host}: {message} ({first.check})."

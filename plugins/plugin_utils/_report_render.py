@@ -33,15 +33,16 @@ STATES = {
     "failed": ("critical", "failed"),
     "not_done": ("critical", "not done"),
     "not_asked": ("none", "not part of this run"),
-    "operator": ("person", "for you to do"),
-    "open": ("none", "not known"),
+    "operator": ("person", "by hand"),
+    "unknown": ("unknown", "not known"),
 }
 PHASES = (("pre", "Before"), ("during", "During"), ("post", "After"))
 
 # Control characters and those that turn the direction of text round: they could make a page say what is not there.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
-_MARKDOWN_START = re.compile(r"^(\s*)([-+=#]|\d+[.)])")
+# What makes a list, a heading or a rule of a line when it stands at its beginning.
+_MARKDOWN_START = re.compile(r"^(\d{0,9})([.)+-](?= |$)|#{1,6}(?= |$)|=+$|--+$)")
 _MENTION = re.compile(r"(?<![\w@])@(?=\w)")
 
 
@@ -80,7 +81,7 @@ def escape_markdown(value: t.Any) -> str:
     text = " ".join(str(printable(str(value))).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = _MARKDOWN.sub(lambda match: "\\" + match.group(), text)
-    text = _MARKDOWN_START.sub(lambda match: f"{match.group(1)}{match.group(2)[:-1]}\\{match.group(2)[-1]}", text)
+    text = _MARKDOWN_START.sub(lambda match: f"{match.group(1)}\\{match.group(2)}", text)
     return _MENTION.sub("@<!-- -->", text)
 
 
@@ -101,8 +102,11 @@ def measure(value: t.Any, unit: str = "") -> str:
         if unit in ("s", "second", "seconds"):
             return duration(value) if value >= 0 else f"-{duration(-value)}"
         number = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}".rstrip("0").rstrip(".")
-        return f"{number}{'' if unit == '%' else ' '}{unit}".strip()
-    if isinstance(value, (list, dict)):
+        word = unit[:-1] if value == 1 and len(unit) > 3 and unit.endswith("s") else unit
+        return f"{number}{'' if unit == '%' else ' '}{word}".strip()
+    if isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value):
+        value = ", ".join(measure(item) for item in value)
+    elif isinstance(value, (list, dict)):
         value = json.dumps(value, ensure_ascii=False)
     return f"{value} {unit}".strip()
 
@@ -131,8 +135,6 @@ def fact(key: str, value: t.Any) -> str:
             return format_size(value)
         if name == "seconds" or name.endswith("_seconds"):
             return duration(value)
-    if isinstance(value, list) and all(not isinstance(item, (list, dict)) for item in value):
-        return ", ".join(measure(item) for item in value) or _NONE
     if isinstance(value, dict):
         return "; ".join(f"{label(name)} {fact(name, item)}" for name, item in value.items()) or _NONE
     return measure(value) or _NONE

@@ -128,9 +128,8 @@ class Session:
         why = (causes or said[-1:] or [""])[0]
         for prefix in ("psql: error: ", "psql: fatal: "):
             why = why[len(prefix) :] if why.startswith(prefix) else why
-        return DatabaseError(
-            f"No connection to PostgreSQL ({self._subject}): {self._redact(why).rstrip('.') or 'psql ended without a word'}."
-        )
+        why = self._redact(why).rstrip(".") or "psql ended without a word"
+        return DatabaseError(f"No connection to PostgreSQL ({self._subject}): {why}.")
 
     def query(self, select: str, timeout: float = 3600.0) -> t.List[Row]:
         """Rows of one SELECT (without a semicolon), each as a mapping from column to JSON value.

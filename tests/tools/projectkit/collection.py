@@ -12,17 +12,19 @@ from pathlib import Path
 
 from labkit.process import LabError
 
+from projectkit import python
 from projectkit.ground import CACHE, HOME, ROOT, VENV, git, program
 
 LINK_TREE = "playbooks/collections/"
+MODULE_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 SHIM = '''\
 """Stands where ansible-test looks for the bootstrap script of pip that it would download."""
 
-import ensurepip
 import subprocess
 import sys
 
-ensurepip.bootstrap()
+# In a process of its own, since ensurepip switches pip's settings off in its environment.
+subprocess.check_call([sys.executable, "-m", "ensurepip"])
 wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
 sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", *wanted]))
 '''
@@ -65,13 +67,33 @@ def sanity() -> int:
     for argv in (["git", "init", "--quiet"], ["git", "add", "--all"]):
         subprocess.run(argv, cwd=copy, check=True)
     argv = [program("ansible-test"), "sanity", "--color", "no", "-v"]
-    with subprocess.Popen(argv, cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    env = {**os.environ, "PATH": search_path(os.environ.get("PATH", os.defpath), CACHE / "interpreters")}
+    with subprocess.Popen(
+        argv, cwd=copy, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         tests = 0
         for line in process.stdout or ():
             print(line, end="", flush=True)
             tests += line.startswith("Running sanity test ")
     print(f"{tests} sanity tests")
     return process.returncode if tests else 1
+
+
+def search_path(path: str, place: Path) -> str:
+    """A search path that holds every interpreter on this machine, as links in place, and none that does not run.
+
+    ansible-test checks modules with each version that it finds. It believes in pyenv's shims, which fail.
+    """
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    folders = [Path(folder) for folder in path.split(os.pathsep) if folder]
+    for version in MODULE_PYTHONS:
+        name = f"python{version}"
+        folders = [f for f in folders if not (f / name).exists() or python.runs(str(f / name), version)]
+        found = python.find(version)
+        if found:
+            (place / name).symlink_to(found)
+    return os.pathsep.join(map(str, [place, *folders]))
 
 
 def installed() -> int:

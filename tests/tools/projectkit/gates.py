@@ -130,4 +130,3 @@ def faults(arguments: Sequence[str]) -> Job:
     if not any(Path(place).glob("test_*.py")):
         raise LabError(f"there are no fault tests in {place}")
     return tests("faults", [str(place), *arguments], seconds=4 * 3600)
-

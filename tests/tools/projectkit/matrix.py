@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.process import say
 
 from projectkit import demo, jobs, python
-from projectkit.ground import CACHE, LOGS, ROOT, environment, program, short_directory
+from projectkit.ground import CACHE, LOGS, ROOT, environment, short_directory
 from projectkit.jobs import Job, Result
 
 PAIRS = (("3.11", "2.19"), ("3.12", "2.20"), ("3.13", "2.21"))
@@ -26,7 +24,7 @@ def run() -> int:
     host = demo.on_host("true")
     if not host:
         say("the demonstration host is not up, so no weekly run is made: make demo starts it")
-    found = {version: interpreter(version) for version, _core in PAIRS}
+    found = {version: python.find(version) for version, _core in PAIRS}
     results: dict[str, Result] = {}
     for version, core in PAIRS:
         path = found[version]
@@ -54,31 +52,6 @@ def checks(core: str, venv: Path, host: bool) -> list[Job]:
     if host:
         listed.append(Job(f"{core}-weekly", [playbook, "-i", "inventory/demo", "playbooks/weekly.yml"]))
     return listed
-
-
-def interpreter(version: str) -> str | None:
-    """Path of an interpreter of this version that runs, or None."""
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    for path in candidates(version):
-        try:
-            done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
-        except OSError:
-            continue
-        if done.stdout.strip() == version:
-            return path
-    return None
-
-
-def candidates(version: str) -> Iterator[str]:
-    """Where an interpreter may be: the search path, pyenv, uv."""
-    on_path = shutil.which(f"python{version}")
-    if on_path:
-        yield on_path
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    yield from sorted(str(path) for path in pyenv.glob(f"versions/{version}.*/bin/python"))
-    if Path(program("uv")).exists():
-        argv = [program("uv"), "python", "find", "--no-python-downloads", "--no-project", version]
-        yield from subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split("\n")[:1]
 
 
 def table(results: dict[str, Result], present: set[str], pairs: Sequence[tuple[str, str]] = PAIRS) -> str:

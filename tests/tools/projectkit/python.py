@@ -7,17 +7,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from labkit import engine
 from labkit.layout import Lab
 from labkit.process import LabError, last_line, run_long, tail, write_atomic
 
-from projectkit.ground import CACHE, LOGS, REQUIREMENTS, VENV, require_disk
+from projectkit.ground import CACHE, LOGS, REQUIREMENTS, VENV, program, require_disk
 
 GIGABYTES = {"demo": 0.5, "test": 2.0}
 """Room that each set of packages takes, what the gates add to it included."""
@@ -107,9 +108,43 @@ def install(venv: Path, lock: Path) -> None:
         "PIP_ROOT_USER_ACTION": "ignore",
     }
     try:
-        run_long([*argv, "-r", str(lock)], f"Python packages of {lock.name}", log, env=environment, timeout=1800, explain=False)
+        run_long(
+            [*argv, "-r", str(lock)],
+            f"Python packages of {lock.name}",
+            log,
+            env=environment,
+            timeout=1800,
+            explain=False,
+        )
     except LabError:
         raise LabError(
             f"the Python packages of {lock.name} could not be installed ({last_line(tail(log))[:200]}): "
             f"check the network and pip's settings (log: {log})"
         ) from None
+
+
+def find(version: str) -> str | None:
+    """Path of an interpreter of this version that runs, or None."""
+    return next((path for path in _candidates(version) if runs(path, version)), None)
+
+
+def runs(path: str, version: str) -> bool:
+    """Whether an interpreter runs and is of this version: a shim may only say that it cannot."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
+    except OSError:
+        return False
+    return done.stdout.strip() == version
+
+
+def _candidates(version: str) -> Iterator[str]:
+    """Where an interpreter may be: the search path, pyenv, uv."""
+    on_path = shutil.which(f"python{version}")
+    if on_path:
+        yield on_path
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from sorted(str(path) for path in pyenv.glob(f"versions/{version}.*/bin/python"))
+    if Path(program("uv")).exists():
+        argv = [program("uv"), "python", "find", "--no-python-downloads", "--no-project", version]
+        yield from subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split("\n")[:1]
