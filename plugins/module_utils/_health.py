@@ -24,7 +24,7 @@ from ._time import format_duration
 AT_ONCE = 32
 _RETRY_PAUSE = 1.0
 
-_LOOK_AT_SERVICE = "Look at the service's log (docker compose logs); for a bad release run playbooks/rollback.yml."
+_LOOK_AT_SERVICE = "Look at the service's log (docker compose logs); after a bad release go back to the one before."
 _START_SERVICE = (
     "Start it with docker compose up -d, and look at its log; a job that is meant to end belongs into the "
     "project's ignore list."
@@ -143,7 +143,7 @@ def _judge_answer(endpoint: Endpoint, response: Response) -> t.List[Finding]:
     expected = " or ".join(str(status) for status in endpoint.status)
     if response.reason:
         remedy = {
-            "refused": "Start the application (playbooks/triage.yml finds out why it stopped).",
+            "refused": "Start the application (docker compose up -d), and look at its log for why it stopped.",
             "tls_expired": "Renew the certificate and reload nginx.",
         }.get(response.reason, "Ask the URL by hand on this host (curl -v), and look at the logs of nginx and the service.")
         message = f"{endpoint.name}: {url} {response.message}."

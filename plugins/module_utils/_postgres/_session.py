@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import re
 import secrets
 import subprocess
 import threading
@@ -28,6 +29,11 @@ PREAMBLE = (
 PSQL = ("psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password", "--set=VERBOSITY=terse")
 
 Row = t.Dict[str, t.Any]
+
+
+# How libpq says that it did not get through, and why.
+_NO_WAY = re.compile(r'^connection to server (on socket "[^"]*"|at .*?, port \d+) failed: (.*)$')
+_NOBODY = ("No such file or directory", "Connection refused")
 
 
 class DatabaseError(MaintenanceError):
@@ -126,9 +132,7 @@ class Session:
         # libpq tells the cause first, and adds hints on lines of their own.
         causes = [line for line in said if "error:" in line.lower() or "fatal:" in line.lower()]
         why = (causes or said[-1:] or [""])[0]
-        for prefix in ("psql: error: ", "psql: fatal: "):
-            why = why[len(prefix) :] if why.startswith(prefix) else why
-        why = self._redact(why).rstrip(".") or "psql ended without a word"
+        why = self._redact(_spoken(why)) or "psql ended without a word"
         return DatabaseError(f"No connection to PostgreSQL ({self._subject}): {why}.")
 
     def query(self, select: str, timeout: float = 3600.0) -> t.List[Row]:
@@ -167,3 +171,15 @@ class Session:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+def _spoken(complaint: str) -> str:
+    """libpq's complaint without what only repeats where it tried."""
+    text = re.sub(r"^psql: (error|fatal): ", "", complaint).rstrip(".")
+    match = _NO_WAY.match(text)
+    if match is None:
+        return text
+    where, reason = match.groups()
+    if reason in _NOBODY:
+        return f"nothing answers {where}; the server does not run, or listens elsewhere"
+    return re.sub(r"^FATAL: +", "", reason)
