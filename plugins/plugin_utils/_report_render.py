@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -160,6 +161,7 @@ def _code(value: t.Any) -> str:
     return Verbatim(f"`{value}`") if re.fullmatch(r"[\w.:/@-]+", str(value)) else str(value)
 
 
+@functools.lru_cache(maxsize=2)
 def _environment(autoescape: bool, finalize: t.Callable[[t.Any], t.Any]) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),

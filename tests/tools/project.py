@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, Boardroom Maintenance contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the Makefile's targets do: set-up, demonstration, gates, tests. Standard library only."""

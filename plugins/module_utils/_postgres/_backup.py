@@ -270,7 +270,8 @@ class Backup:
             )
             self._store.commit(set_id, manifest)
         except BaseException as exc:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, MaintenanceError):
+                self._client.sweep()
                 self._store.discard(os.path.basename(hidden))
             if isinstance(exc, OSError):
                 raise MaintenanceError(

@@ -50,9 +50,7 @@ def bake(
         machine.wait(lambda: machine.booted(docker, container), "systemd did not come up", BOOT_SECONDS)
         if kind == "bookworm":
             machine.put_folder(docker, container, LAB_SOURCE / "images" / "bookworm", "/root/setup")
-            run_long(
-                [*docker.argv, "exec", container, "bash", "/root/setup/install.sh"], "installing by hand", log
-            )
+            run_long([*docker.argv, "exec", container, "bash", "/root/setup/install.sh"], "installing by hand", log)
         _check_services(docker, container)
         _load(docker, container, inner)
         _provision(docker, container, kind, log)
@@ -77,9 +75,7 @@ def _check_services(docker: Docker, container: str) -> None:
     # sshd has no host key before a host is made from the image.
     broken = [unit for unit in machine.failed_units(docker, container) if unit != "ssh.service"]
     if broken:
-        journal = docker(
-            "exec", container, "journalctl", "--no-pager", "-n", "30", "-u", broken[0], check=False
-        )
+        journal = docker("exec", container, "journalctl", "--no-pager", "-n", "30", "-u", broken[0], check=False)
         print(journal, file=sys.stderr)
         raise LabError(f"these services did not start on the host: {', '.join(broken)}")
 
@@ -119,9 +115,7 @@ def _provision(docker: Docker, container: str, kind: str, log: Path) -> None:
         "provisioning the application",
         log,
     )
-    machine.wait(
-        lambda: machine.answers_healthy(docker, container), "the application did not become healthy", 60
-    )
+    machine.wait(lambda: machine.answers_healthy(docker, container), "the application did not become healthy", 60)
 
 
 def _forget_identity(docker: Docker, container: str) -> None:

@@ -103,9 +103,7 @@ def ensure(lab: Lab) -> Docker:
         if docker is None:
             root = may_be_root()
             if root is None:
-                raise LabError(
-                    "no Docker engine runs here and this user is not root: install Docker, or run as root"
-                )
+                raise LabError("no Docker engine runs here and this user is not root: install Docker, or run as root")
             check_disk(Path("/var/lib/docker"))
             if find_program("dockerd") is None:
                 install(lab, ["docker.io"])
@@ -140,9 +138,7 @@ def install(lab: Lab, packages: Sequence[str]) -> None:
     """Install Debian packages and remember which, so that `clean` can name them."""
     root = may_be_root()
     if root is None:
-        raise LabError(
-            f"the Debian packages {', '.join(packages)} are missing and this user is not root: install them"
-        )
+        raise LabError(f"the Debian packages {', '.join(packages)} are missing and this user is not root: install them")
     if shutil.which("apt-get") is None:
         raise LabError(f"this is no Debian (no apt-get): install by hand what provides {', '.join(packages)}")
     log = lab.logs / "apt.log"

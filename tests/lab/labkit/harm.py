@@ -26,9 +26,7 @@ S3_PORT = 8333
 class Harm:
     """The faults one host of the lab can be given."""
 
-    def __init__(
-        self, lab: Lab, docker: Docker, host: Host, *, path: str = BACKUP_DIRECTORY, free: int = 1
-    ) -> None:
+    def __init__(self, lab: Lab, docker: Docker, host: Host, *, path: str = BACKUP_DIRECTORY, free: int = 1) -> None:
         self.lab = lab
         self.docker = docker
         self.host = host
@@ -39,14 +37,14 @@ class Harm:
         """Do or undo one harm. LabError when this kind of host cannot have it."""
         if self.host.kind == "s3" and harm not in {"s3-cut", "network-cut"}:
             raise LabError(f"{self.host.name} is an S3 server: only s3-cut and network-cut make sense there")
+        if self.host.kind == "bare" and harm not in {"disk-full", "network-cut"}:
+            raise LabError(f"{self.host.name} is a bare host: only disk-full and network-cut make sense there")
         HARMS[harm](self, undo)
         say(f"{self.host.name}: {harm} {'undone' if undo else 'done'}")
 
     def _exec(self, *argv: str, check: bool = True, data: bytes | None = None, timeout: float = 120.0) -> str:
         stdin = ["-i"] if data is not None else []
-        return self.docker(
-            "exec", *stdin, self.host.container, *argv, check=check, data=data, timeout=timeout
-        )
+        return self.docker("exec", *stdin, self.host.container, *argv, check=check, data=data, timeout=timeout)
 
     def _has(self, *argv: str) -> bool:
         return self.docker.ok("exec", self.host.container, *argv)
@@ -142,9 +140,7 @@ class Harm:
 
     def logs_aged(self, undo: bool) -> None:
         """The application's logs hold files of 8, 31 and 400 days, plain and compressed."""
-        names = [
-            f"{PROJECT}/logs/aged-{days}{suffix}" for days in LOG_AGES for suffix in (".jsonl", ".jsonl.gz")
-        ]
+        names = [f"{PROJECT}/logs/aged-{days}{suffix}" for days in LOG_AGES for suffix in (".jsonl", ".jsonl.gz")]
         if undo:
             self._exec("rm", "-f", *names)
             return

@@ -52,9 +52,7 @@ def get(lab: Lab, name: str) -> Host:
     hosts = load(lab)
     if name not in hosts:
         known = ", ".join(hosts) or "none yet"
-        raise LabError(
-            f"there is no host called {name} in this lab (hosts: {known}): make it with `lab.py up {name}`"
-        )
+        raise LabError(f"there is no host called {name} in this lab (hosts: {known}): make it with `lab.py up {name}`")
     return hosts[name]
 
 
@@ -154,10 +152,10 @@ class Hosts:
         with self.lab.locked(f"host-{name}"):
             host = load(self.lab).get(name)
             if host and kind and host.kind != kind:
-                raise LabError(
-                    f"{name} exists and is of kind {host.kind}: take it down first, or use another name"
-                )
+                raise LabError(f"{name} exists and is of kind {host.kind}: take it down first, or use another name")
             state = self.state_of(host) if host else "absent"
+            if host and state != "absent":
+                self._say_if_outdated(host)
             if host and state == "running" and not self._outgrown(host, megabytes):
                 self._await(host)
                 say(f"{name} runs ({host.kind}, {host.address}), {time.monotonic() - started:.1f} s")
@@ -174,6 +172,10 @@ class Hosts:
                 self.grow(host, int(megabytes or 0))
             say(f"{name} is up ({host.kind}, {host.address}), {time.monotonic() - started:.1f} s")
             return host
+
+    def _say_if_outdated(self, host: Host) -> None:
+        if host.image != Builder(self.lab, self.docker).plan(host.kind)[-1].image:
+            say(f"{host.name} was made from older sources of the lab; `lab.py down {host.name}` and `up` renew it")
 
     def _outgrown(self, host: Host, megabytes: int | None) -> bool:
         return bool(host.application and megabytes and megabytes > host.megabytes)
@@ -193,9 +195,7 @@ class Hosts:
                 hosts[name].address
                 if name in hosts
                 else next(
-                    f"{octets}.{number}"
-                    for number in range(FIRST_HOST, 250)
-                    if f"{octets}.{number}" not in taken
+                    f"{octets}.{number}" for number in range(FIRST_HOST, 250) if f"{octets}.{number}" not in taken
                 )
             )
             host = Host(
@@ -360,9 +360,7 @@ class Hosts:
         ):
             for image in self.docker("images", *listing).split():
                 self.docker("rmi", "--force", image, check=False, timeout=300)
-        say(
-            f"removed {len(containers)} container(s), {len(volumes)} volume(s), network and images of the lab"
-        )
+        say(f"removed {len(containers)} container(s), {len(volumes)} volume(s), network and images of the lab")
 
 
 def s3_answers(address: str) -> bool:

@@ -83,16 +83,12 @@ class Builder:
         if kind == "bare":
             return [base, host]
         below = (
-            self._built("trixie", host, "managed host image, packages", name="packages")
-            if kind == "trixie"
-            else host
+            self._built("trixie", host, "managed host image, packages", name="packages") if kind == "trixie" else host
         )
         # The application's own containers are trixie everywhere.
         trixie = self._base("trixie")
         inner = {
-            "boardroom-base:1": self._application(
-                "app", trixie, "base.Dockerfile", "releases/v1.0.0/requirements.txt"
-            )
+            "boardroom-base:1": self._application("app", trixie, "base.Dockerfile", "releases/v1.0.0/requirements.txt")
         }
         if kind == "trixie":
             inner["boardroom-services:1"] = self._application(
@@ -134,9 +130,7 @@ class Builder:
                     wanted.setdefault(stage.image, stage)
             have = set(self.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split())
             volumes = set(self.docker("volume", "ls", "-q").split())
-            missing = [
-                s for s in wanted.values() if s.image not in have or (s.seed and s.seed not in volumes)
-            ]
+            missing = [s for s in wanted.values() if s.image not in have or (s.seed and s.seed not in volumes)]
             for number, stage in enumerate(missing, 1):
                 started = time.monotonic()
                 say(f"step {number} of {len(missing)}: {stage.title}")
@@ -151,9 +145,7 @@ class Builder:
         images = self.docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"{self.lab.prefix}/*").split()
         for image in set(images) - {stage.image for stage in current}:
             self.docker("rmi", image, check=False)
-        seeds = self.docker(
-            "volume", "ls", "-q", "--filter", f"name={self.lab.seed('', '').rstrip('-')}"
-        ).split()
+        seeds = self.docker("volume", "ls", "-q", "--filter", f"name={self.lab.seed('', '').rstrip('-')}").split()
         for seed in set(seeds) - {stage.seed for stage in current}:
             self.docker("volume", "rm", seed, check=False)
 
@@ -209,9 +201,7 @@ class Builder:
                 env=self.docker.build_environment(),
             )
         except LabError as error:
-            raise LabError(
-                f"{error}; when a download failed: check the network and the Debian mirror"
-            ) from None
+            raise LabError(f"{error}; when a download failed: check the network and the Debian mirror") from None
 
     def _build(self, stage: Stage, context: Path, dockerfile: Path, base: str) -> None:
         with tempfile.TemporaryDirectory(prefix="boardroom-lab-") as scratch:

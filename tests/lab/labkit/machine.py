@@ -138,17 +138,13 @@ def booted(docker: Docker, container: str) -> bool:
 
 def failed_units(docker: Docker, container: str) -> list[str]:
     """Names of the units that did not start."""
-    text = docker(
-        "exec", container, "systemctl", "list-units", "--failed", "--plain", "--no-legend", check=False
-    )
+    text = docker("exec", container, "systemctl", "list-units", "--failed", "--plain", "--no-legend", check=False)
     return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
 def answers_healthy(docker: Docker, container: str) -> bool:
     """Whether the application on a host says that it is well."""
-    text = docker(
-        "exec", container, "curl", "-fsS", "--max-time", "3", "http://127.0.0.1:8000/health", check=False
-    )
+    text = docker("exec", container, "curl", "-fsS", "--max-time", "3", "http://127.0.0.1:8000/health", check=False)
     try:
         return bool(json.loads(text)["status"] == "healthy")
     except (ValueError, KeyError, TypeError):

@@ -66,15 +66,10 @@ def parse_deb822(text: str) -> Iterator[Source]:
                 key, _, value = line.partition(":")
                 key = key.strip().lower()
                 fields[key] = value.strip()
-        if (
-            fields.get("enabled", "yes").lower() in {"no", "false"}
-            or "deb" not in fields.get("types", "").split()
-        ):
+        if fields.get("enabled", "yes").lower() in {"no", "false"} or "deb" not in fields.get("types", "").split():
             continue
         for uri in fields.get("uris", "").split():
-            yield Source(
-                uri, tuple(fields.get("suites", "").split()), tuple(fields.get("components", "").split())
-            )
+            yield Source(uri, tuple(fields.get("suites", "").split()), tuple(fields.get("components", "").split()))
 
 
 def choose(sources: Iterable[Source]) -> Mirror | None:

@@ -57,9 +57,7 @@ def ensure_authority(lab: Lab) -> None:
         config.write_text(
             CA_CONFIG.format(work=work, common_name=f"Boardroom lab {lab.id} CA", names="DNS:unused.invalid")
         )
-        run(
-            ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(folder / "ca.key")]
-        )
+        run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(folder / "ca.key")])
         run(
             [
                 "openssl",

@@ -66,7 +66,7 @@ def sanity() -> int:
     # Without a repository of its own ansible-test asks the checkout's, which ignores the copy, and tests nothing.
     for argv in (["git", "init", "--quiet"], ["git", "add", "--all"]):
         subprocess.run(argv, cwd=copy, check=True)
-    argv = [program("ansible-test"), "sanity", "--color", "no", "-v"]
+    argv = [program("ansible-test"), "sanity", "--color", "no"]
     env = {**os.environ, "PATH": search_path(os.environ.get("PATH", os.defpath), CACHE / "interpreters")}
     with subprocess.Popen(
         argv, cwd=copy, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

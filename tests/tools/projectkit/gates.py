@@ -94,7 +94,7 @@ def run(chosen: Sequence[Job], fail_fast: bool = False) -> int:
             job.results.mkdir(parents=True)
     with short_directory() as sockets:
         env = environment(os.environ, sockets)
-        env.update(private_home(env))
+        env.update(private_home(env), NO_COLOR="1", ANSIBLE_NOCOLOR="1")
         results = jobs.run(chosen, logs=LOGS, env=env, cwd=ROOT, fail_fast=fail_fast)
     return report(results)
 

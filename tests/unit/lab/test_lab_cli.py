@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from labkit import cli
+from labkit import cli, engine
 from labkit.harm import HARMS
 from labkit.layout import Lab
 from labkit.process import LabError
@@ -35,7 +35,7 @@ def test_a_missing_thing_is_one_sentence_and_exit_code_one(
     def refuse(_lab: Lab) -> None:
         raise LabError("no Docker engine runs here")
 
-    monkeypatch.setattr(cli.engine, "ensure", refuse)
+    monkeypatch.setattr(engine, "ensure", refuse)
     assert cli.main(["engine"]) == 1
     captured = capsys.readouterr()
     assert captured.err == "lab: no Docker engine runs here\n"

@@ -24,8 +24,10 @@ Usage = namedtuple("Usage", "total used free")
             "absent",
         ),
         (
-            "failed to connect to the docker API at unix:///x.sock: dial unix /x.sock: connect: no such file or "
-            "directory",
+            (
+                "failed to connect to the docker API at unix:///x.sock: dial unix /x.sock: connect: no such file or "
+                "directory"
+            ),
             "absent",
         ),
         (

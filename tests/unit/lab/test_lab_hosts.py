@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from labkit import hosts
 from labkit.engine import Docker
+from labkit.harm import HARMS, Harm
 from labkit.hosts import Host, Hosts
 from labkit.layout import Lab
 from labkit.process import LabError
@@ -74,3 +75,18 @@ def test_an_existing_host_keeps_its_kind(tmp_path: Path) -> None:
     hosts.save(lab, host("demo"))
     with pytest.raises(LabError, match="demo exists and is of kind trixie"):
         Hosts(lab, Docker(["unused"])).up("demo", "bookworm")
+
+
+@pytest.mark.parametrize("kind", ["bookworm", "bare", "s3"])
+def test_only_a_managed_host_has_the_second_project(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(LabError, match="only hosts of kind trixie have the second project"):
+        Hosts(Lab(tmp_path), Docker(["unused"])).contained(host("demo", kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "possible"), [("bare", {"disk-full", "network-cut"}), ("s3", {"s3-cut", "network-cut"})]
+)
+def test_a_harm_that_makes_no_sense_is_refused(tmp_path: Path, kind: str, possible: set[str]) -> None:
+    for harm in set(HARMS) - possible:
+        with pytest.raises(LabError, match="make sense there"):
+            Harm(Lab(tmp_path), Docker(["unused"]), host("demo", kind)).do(harm)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -63,15 +64,13 @@ def test_stages_build_on_each_other(tmp_path: Path) -> None:
 
 def test_the_hand_made_host_shares_no_stage_but_what_the_application_needs(tmp_path: Path) -> None:
     builder = Builder(Lab(tmp_path), Docker(["unused"]))
-    builder.has_application = False
-    by_hand = {stage.image for stage in builder.plan("bookworm")}
-    assert not by_hand & {stage.image for stage in builder.plan("trixie")}
+    by_hand, managed = ({stage.title for stage in builder.plan(kind)} for kind in ("bookworm", "trixie"))
+    assert by_hand & managed == {"base image, Debian trixie", "application image, app"}
+    assert managed - by_hand >= {"application image, services", "managed host image, packages"}
 
 
 def test_unknown_kind(tmp_path: Path) -> None:
-    with pytest.raises(
-        LabError, match="no kind of host called jessie: use one of trixie, bookworm, bare, s3"
-    ):
+    with pytest.raises(LabError, match="no kind of host called jessie: use one of trixie, bookworm, bare, s3"):
         Builder(Lab(tmp_path), Docker(["unused"])).plan("jessie")
 
 
@@ -80,11 +79,12 @@ def test_every_secret_of_the_lab_is_listed() -> None:
     assert len(listed) == len(set(listed))
     found = {
         word.strip("'\"=:")
-        for path in images.IMAGES.rglob("*")
-        if path.is_file()
+        for folder in (images.IMAGES, images.APPLICATION)
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
         for line in path.read_text().splitlines()
-        for word in line.replace("=", " ").replace(":", " ").replace("'", " ").split()
+        for word in re.split(r"[\s=:'@]+", line)
         if word.startswith("lab-") and "-0x" in word
     }
     assert found
-    assert found <= set(listed)
+    assert found == set(listed)

@@ -44,9 +44,7 @@ def test_one_line_format() -> None:
         "deb-src http://m.example/debian trixie main\n"
         "\n"
     )
-    assert list(mirror.parse_list(text)) == [
-        Source("http://m.example/debian/", ("trixie",), ("main", "contrib"))
-    ]
+    assert list(mirror.parse_list(text)) == [Source("http://m.example/debian/", ("trixie",), ("main", "contrib"))]
 
 
 def test_deb822_leaves_out_what_is_switched_off() -> None:

@@ -24,9 +24,7 @@ def test_a_missing_program_is_named() -> None:
 
 def test_a_failure_gives_the_last_line() -> None:
     with pytest.raises(LabError, match=r"failed \(3\): second"):
-        process.run(
-            [sys.executable, "-c", "import sys; print('first\\nsecond', file=sys.stderr); sys.exit(3)"]
-        )
+        process.run([sys.executable, "-c", "import sys; print('first\\nsecond', file=sys.stderr); sys.exit(3)"])
 
 
 def test_a_time_limit() -> None:

@@ -21,7 +21,7 @@ def blocks(lock: Path) -> list[str]:
 
 
 def pins(lock: Path) -> set[tuple[str, str]]:
-    return {(name, version) for name, version in (block.split()[0].split("==") for block in blocks(lock))}
+    return {(name, version) for name, _equals, version in (block.split()[0].partition("==") for block in blocks(lock))}
 
 
 def names(source: Path) -> set[str]:
@@ -47,10 +47,10 @@ def test_every_package_is_pinned_with_hashes_and_no_address(lock: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "source"), [("demo", "demo"), ("test", "test"), *((f"matrix-{c}", "unit") for _, c in PAIRS)]
+    ("lock", "source"), [("demo", "demo"), ("test", "test"), *((f"matrix-{core}", "unit") for _version, core in PAIRS)]
 )
 def test_nothing_that_is_asked_for_is_missing(lock: str, source: str) -> None:
-    assert names(REQUIREMENTS / f"{source}.in") <= {name for name, _ in pins(REQUIREMENTS / f"{lock}.txt")}
+    assert names(REQUIREMENTS / f"{source}.in") <= {name for name, _pin in pins(REQUIREMENTS / f"{lock}.txt")}
 
 
 def test_the_tests_packages_only_add_to_the_demonstrations() -> None:

@@ -24,7 +24,8 @@ LIMIT = 3.0
 def database() -> str:
     """The schema's revision, read from the database."""
     with engine.connect() as connection:
-        return str(connection.scalar(text("SELECT version_num FROM alembic_version WHERE EXISTS (SELECT FROM feature_flags)")))
+        connection.execute(text("SELECT name FROM feature_flags LIMIT 1"))
+        return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
 
 
 def cache() -> str:

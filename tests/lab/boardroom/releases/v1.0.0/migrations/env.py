@@ -5,9 +5,10 @@
 from logging.config import fileConfig
 
 from alembic import context
+from sqlalchemy import create_engine, pool
+
 from app.models import Base
 from app.settings import settings
-from sqlalchemy import create_engine, pool
 
 if context.config.config_file_name:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)

@@ -16,10 +16,10 @@ from starlette.routing import Route
 from app.cache import cached, forget
 from app.database import engine
 
-LIST = text("SELECT id, parent_id, body, created_at::text FROM comments WHERE document_id = :document ORDER BY id LIMIT 100")
-ADD = text(
-    "INSERT INTO comments (document_id, body) SELECT id, :body FROM documents WHERE id = :document RETURNING id"
+LIST = text(
+    "SELECT id, parent_id, body, created_at::text FROM comments WHERE document_id = :document ORDER BY id LIMIT 100"
 )
+ADD = text("INSERT INTO comments (document_id, body) SELECT id, :body FROM documents WHERE id = :document RETURNING id")
 RECORD = text("INSERT INTO audit_events (action, details) VALUES ('comment.added', CAST(:details AS jsonb))")
 
 

@@ -23,8 +23,20 @@ UP = (
     )
     """,
     "CREATE INDEX idx_invoices_organization ON invoices (organization_id)",
-    "CREATE TABLE notifications (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id bigint REFERENCES users, body text)",
-    "CREATE TABLE webhooks (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, url text NOT NULL, events text[] NOT NULL)",
+    """
+    CREATE TABLE notifications (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        user_id bigint REFERENCES users,
+        body text
+    )
+    """,
+    """
+    CREATE TABLE webhooks (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        url text NOT NULL,
+        events text[] NOT NULL
+    )
+    """,
     "COMMENT ON TABLE webhooks IS 'Empty until the feature is switched on; don''t drop it.'",
 )
 DOWN = ("DROP TABLE webhooks, notifications, invoices, settings", "DROP SEQUENCE invoice_number_seq")

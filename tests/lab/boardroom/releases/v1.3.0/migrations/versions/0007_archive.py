@@ -32,15 +32,15 @@ UP = (
     CREATE TABLE edge_values (
         id integer PRIMARY KEY,
         what text NOT NULL,
-        t text, n numeric, f double precision, d date, ts timestamptz, i interval, b bytea, a text[], m integer[], j jsonb,
-        r int4range, u uuid, net inet
+        t text, n numeric, f double precision, d date, ts timestamptz, i interval, b bytea, a text[], m integer[],
+        j jsonb, r int4range, u uuid, net inet
     )
     """,
 )
 DOWN = (
     "DROP TABLE edge_values",
     'DROP TABLE "-import from the former system, 2019-2021, first part of eleven"',
-    """DROP TABLE "chair's notes; draft $1" """,
+    'DROP TABLE "chair\'s notes; draft $1"',
     f"DROP SCHEMA {ARCHIVE} CASCADE",
 )
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from typing import get_args, Literal
+from typing import Literal, get_args
 
 from sqlalchemy import text
 from starlette.concurrency import run_in_threadpool

@@ -11,7 +11,10 @@ depends_on = None
 
 UP = (
     "ALTER TABLE documents ADD COLUMN status text NOT NULL DEFAULT 'published'",
-    "ALTER TABLE documents ADD CONSTRAINT documents_status CHECK (status IN ('draft', 'published', 'withdrawn')) NOT VALID",
+    """
+    ALTER TABLE documents ADD CONSTRAINT documents_status
+        CHECK (status IN ('draft', 'published', 'withdrawn')) NOT VALID
+    """,
     "ALTER TABLE documents VALIDATE CONSTRAINT documents_status",
 )
 DOWN = ("ALTER TABLE documents DROP COLUMN status",)
