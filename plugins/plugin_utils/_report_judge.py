@@ -65,9 +65,7 @@ def opened(frame: Frame) -> Report:
     )
 
 
-def closed(
-    frame: Frame, hosts: t.Mapping[str, t.Any], now: datetime.datetime, check_mode: bool = False
-) -> Report:
+def closed(frame: Frame, hosts: t.Mapping[str, t.Any], now: datetime.datetime, check_mode: bool = False) -> Report:
     """The report of a run that has come to its end.
 
     :param hosts: for each host C(reachable), C(error), C(records) and C(damaged_lines) of its journal

@@ -47,6 +47,12 @@ _MARKDOWN_START = re.compile(r"^(\d{0,9})([.)+-](?= |$)|#{1,6}(?= |$)|=+$|--+$)"
 _MENTION = re.compile(r"(?<![\w@])@(?=\w)")
 
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_LABELS = {"id": "Set", "bytes": "Size"}
+# Modules whose facts only count their findings.
+_ALL_IN_FINDINGS = ("health_check",)
+
+
 class Verbatim(str):
     """Text that is Markdown already."""
 
@@ -136,15 +142,17 @@ def fact(key: str, value: t.Any) -> str:
             return format_size(value)
         if name == "seconds" or name.endswith("_seconds"):
             return duration(value)
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return moment(value)
     if isinstance(value, dict):
-        return "; ".join(f"{label(name)} {fact(name, item)}" for name, item in value.items()) or _NONE
+        return "; ".join(f"{name} {fact(name, item)}" for name, item in value.items()) or _NONE
     return measure(value) or _NONE
 
 
 def label(key: str) -> str:
     """C(server_version) as C(Server version)."""
     words = re.sub(r"_(bytes|seconds)$", "", key).replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    return _LABELS.get(key, words[:1].upper() + words[1:])
 
 
 def _cut(value: t.Any) -> str:
@@ -221,37 +229,52 @@ def _timeline(content: Content) -> t.List[Content]:
             name, at = step["step"], step["started"]
             fresh: Content = {"step": name, "at": at, "seconds": 0.0, "failed": False, "changed": False, "bars": []}
             row = rows.setdefault(name, fresh)
+            if step["failed"] or not row["failed"]:
+                row["msg"] = step["msg"]
             row["seconds"] += step["seconds"]
             row["failed"] = row["failed"] or step["failed"]
             row["changed"] = row["changed"] or step["changed"]
             row["bars"].append((parse_utc(step["started"]).timestamp() - begin, step["seconds"]))
         lanes.append({"host": host, "rows": list(rows.values())})
     every = [row for lane in lanes for row in lane["rows"]]
-    length = max((sum(bar) for row in every for bar in row["bars"]), default=0) or 1
+    length = max((sum(place) for row in every for place in row["bars"]), default=0) or 1
     for row in every:
         row["bars"] = [(round(100 * start / length, 2), round(100 * took / length, 2)) for start, took in row["bars"]]
     return lanes
 
 
 def _facts(content: Content) -> t.List[Content]:
-    """What steps recorded beside findings: name and value pairs, and tables for lists of dictionaries."""
-    blocks = []
+    """What steps recorded beside findings: each backup set by itself, then for each host what its other steps say."""
+    sets: t.List[Content] = []
+    others: t.Dict[str, Content] = {}
     for step in content["steps"]:
-        pairs, tables = [], []
+        if not step["data"] or step["module"] in _ALL_IN_FINDINGS:
+            continue
+        if step["module"] == "pg_backup":
+            block: Content = {
+                "title": "Backup set",
+                "note": f"{step['host']}, {step['step']}",
+                "pairs": [],
+                "tables": [],
+            }
+            sets.append(block)
+            prefix = ""
+        else:
+            fresh: Content = {"title": "Other steps", "note": step["host"], "pairs": [], "tables": []}
+            block = others.setdefault(step["host"], fresh)
+            prefix = f"{step['step']}: "
         for key, value in step["data"].items():
             if key == "largest":
                 continue
             if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
                 names = list(dict.fromkeys(name for item in value for name in item))
                 rows = [[fact(name, item[name]) if name in item else _NONE for name in names] for item in value]
-                tables.append({"title": label(key), "head": [label(name) for name in names], "rows": rows})
+                block["tables"].append(
+                    {"title": prefix + label(key), "head": [label(name) for name in names], "rows": rows}
+                )
             else:
-                pairs.append((label(key), fact(key, value)))
-        if pairs or tables:
-            backup = step["module"] == "pg_backup"
-            title = "Backup set" if backup else label(step["step"])
-            blocks.append({"step": step, "title": title, "backup": backup, "pairs": pairs, "tables": tables})
-    return sorted(blocks, key=lambda block: not block["backup"])
+                block["pairs"].append((prefix + label(key), fact(key, value)))
+    return [block for block in (*sets, *others.values()) if block["pairs"] or block["tables"]]
 
 
 def _largest(content: Content) -> t.List[Content]:

@@ -34,8 +34,9 @@ def store(dest: str, run_id: str, texts: t.Mapping[str, str]) -> t.Dict[str, str
         for kind, text in texts.items():
             write_atomically(paths[kind], text, 0o600)
     except OSError as exc:
+        why = "it is no directory" if isinstance(exc, (FileExistsError, NotADirectoryError)) else exc.strerror
         raise MaintenanceError(
-            f"The report cannot be written to {dest} on the controller: {exc.strerror}.",
+            f"The report cannot be written to {os.path.abspath(dest)} on the controller: {why}.",
             "Make that directory writable, or name another one with -e maintenance_report_dir=DIRECTORY.",
         ) from exc
     _point_latest(os.path.dirname(directory), run_id)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,7 +15,9 @@ if sys.version_info < (3, 11):
     )
 
 HERE = Path(__file__).resolve().parent
+# Nothing is left beside the sources, by this program and by those that it starts.
 sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 sys.path[:0] = [str(HERE), str(HERE.parent / "lab")]
 
 from projectkit.cli import main  # noqa: E402 - only an interpreter that is new enough reads the rest

@@ -117,7 +117,7 @@ def health(step: str, start: float) -> dict[str, t.Any]:
         found("container.health", "boardroom/app", "ok", "boardroom/app is healthy.", value="healthy"),
         found("container.restarts", "boardroom/app", "ok", "boardroom/app was not restarted lately.", value=0),
     ]
-    return record(step, "health_check", start, 0.8, "8 checks ok.", findings=findings)
+    return record(step, "health_check", start, 0.8, "8 checks ok.", findings=findings, data={"checks": 8, "bad": 0})
 
 
 def largest() -> list[dict[str, t.Any]]:
@@ -161,14 +161,19 @@ def green() -> Run:
             ],
             data={
                 "id": SET,
-                "databases": ["boardroom_prod"],
                 "bytes": 14_022_118,
+                "snapshot_time": at(4),
+                "started": at(4),
+                "finished": at(13),
+                "server_version": "17.6 (Debian 17.6-0+deb13u1)",
+                "client_version": "17.6 (Debian 17.6-0+deb13u1)",
+                "system_identifier": "7571320413351604371",
+                "verification": [{"level": "decode", "at": at(13)}],
+                "path": f"/var/backups/boardroom-maintenance/main/{SET}",
+                "databases": ["boardroom_prod"],
                 "rows": 211_402,
                 "tables": 23,
-                "server_version": "17.6",
-                "verified": "decode",
-                "dump_seconds": 5.2,
-                "decode_seconds": 3.1,
+                "migration_revisions": {"boardroom_prod": ["0004"]},
             },
         ),
         record(
@@ -177,6 +182,7 @@ def green() -> Run:
             15,
             2.3,
             "3 sets, none damaged.",
+            data={"sets": 3},
             findings=[
                 found(
                     "backup.age",
@@ -211,7 +217,7 @@ def green() -> Run:
                 ),
                 found("database.invalid_index", "boardroom_prod", "ok", "No index is invalid.", value=0),
             ],
-            data={"largest": largest()},
+            data={"analyzed": ["boardroom_prod"], "largest": largest()},
         ),
         health("health_after", 22),
         record("lease", "run_lock", 23, 0.1, "The lease is given back."),
@@ -337,7 +343,8 @@ def after_killed() -> Run:
             "run.unfinished",
             BROKEN,
             "warning",
-            f"Run {BROKEN} (weekly, started by alice@laptop at 2026-11-23T02:00:00Z) never ended; its lease had expired.",
+            f"Run {BROKEN} (weekly, started by alice@laptop at 2026-11-23T02:00:00Z) never ended; "
+            "its lease had expired.",
             remedy="Look at its last step below, and run that playbook again if its work is still needed.",
         )
     ]
@@ -348,7 +355,8 @@ def after_killed() -> Run:
 def hostile() -> Run:
     """Every text tries to be something else: HTML, Markdown, a terminal's control sequence, half a character."""
     made = stopped()
-    evil = "<script>alert(1)</script> | `x` \x1b[31m **b** [l](http://x.test) ![i](y) \u202e @bob </td> \udcff {{ 7 * 7 }} ${7*7}"
+    evil = "<script>alert(1)</script> | `x` \x1b[31m **b** [l](http://x.test) ![i](y) \u202e @bob </td> \udcff "
+    evil += "{{ 7 * 7 }} ${7*7}"
     made.frame.update(title=evil, notes=evil + "\n# " + evil, started_by=evil, playbook="weekly")
     made.frame["contacts"] = [{"name": evil, "role": evil, "phone": "javascript:alert(1)", "email": evil}]
     made.frame["checklist"][0].update(item=evil, note=evil)

@@ -1,12 +1,11 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, Boardroom Maintenance contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Take the README's pictures of a report with headless Chromium, on a wide and on a narrow screen.
 
     PYTHONPATH=playbooks/collections python tests/tools/screenshot_report.py .demo/reports/latest/report.json
 
-takes docs/images/report-wide.png and report-narrow.png. A report.json is rendered anew, a report.html is taken as it is,
-and the name of a run of report_examples.py (such as stopped) is rendered from that.
+takes docs/images/report-wide.png and report-narrow.png. A report.json is rendered anew, a report.html is taken as it
+is, and the name of a run of report_examples.py (such as stopped) is rendered from that.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ import tempfile
 from pathlib import Path
 
 from ansible_collections.boardroom.maintenance.plugins.plugin_utils import _report_judge, _report_model, _report_render
-
 from report_examples import EXAMPLES
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
-SIZES = {"wide": (1200, 1560), "narrow": (390, 1560)}
+SIZES = {"wide": (1200, 1500), "narrow": (390, 1500)}
 FLAGS = [
     "--headless",
     "--no-sandbox",

@@ -8,7 +8,16 @@ import support
 
 NAME = "molecule-default"
 # What a host writes by itself, or by being logged into, whatever we do.
-LIVELY = ["/var/log", "/var/lib/postgresql", "/var/lib/redis", "/srv/boardroom/logs", "/home/ops/.ansible", "/var/lib/systemd"]
+LIVELY = [
+    "/var/log",
+    "/var/lib/postgresql",
+    "/var/lib/redis",
+    "/srv/boardroom/logs",
+    "/home/ops",
+    "/var/lib/systemd",
+    "/run",
+    "/tmp",
+]
 
 
 def files() -> set[str]:

@@ -129,7 +129,9 @@ class Expiry:
             # Not `enable --now`: a timer that runs keeps the moment it was started with.
             self._systemctl("restart", self._unit_timer)
             if not self.is_waiting():
-                raise MaintenanceError(f"systemd did not start {self._unit_timer}.", f"Look at systemctl status {self.unit}.timer.")
+                raise MaintenanceError(
+                    f"systemd did not start {self._unit_timer}.", f"Look at systemctl status {self.unit}.timer."
+                )
         except (OSError, MaintenanceError) as exc:
             self.disarm()
             said = exc.message if isinstance(exc, MaintenanceError) else f"{exc.strerror}: {exc.filename}."

@@ -547,6 +547,8 @@ def dump_failed(database: str, status: int, stderr: str) -> MaintenanceError:
     remedy = "The set was thrown away and nothing was replaced."
     if "lock" in stderr and "timeout" in stderr:
         remedy += " Something holds a table locked, such as a migration: wait for it, then run this playbook again."
+    elif "no password supplied" in stderr or "password authentication failed" in stderr:
+        remedy += " Give the role's password: login_password, in the inventory maintenance_postgres_password."
     elif "No space left" in stderr:
         remedy += " Free space there, or move dest to a larger disk."
     return DatabaseError(

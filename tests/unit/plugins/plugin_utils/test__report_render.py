@@ -47,8 +47,8 @@ def test_a_page_is_whole_and_needs_nothing_from_outside(closed: Close, page: t.A
 def test_every_table_names_its_columns(closed: Close, page: t.Any, name: str) -> None:
     made = page(render.render_html(closed(examples.EXAMPLES[name]()).as_json()))
     assert made.tags.count("table") == made.tags.count("thead")
-    assert [v for tag, attribute, v in made.attributes if (tag, attribute) == ("th", "scope")]
-    assert made.tags.count("th") == len([1 for tag, attribute, _v in made.attributes if (tag, attribute) == ("th", "scope")])
+    scopes = [value for tag, attribute, value in made.attributes if (tag, attribute) == ("th", "scope")]
+    assert len(scopes) == made.tags.count("th") > 0
 
 
 def test_status_comes_first_and_contacts_only_in_red(closed: Close, page: t.Any, markdown: t.Any) -> None:
@@ -131,7 +131,7 @@ def test_hostile_text_is_nothing_but_text(closed: Close, page: t.Any, markdown: 
     for tag in ("h1", "li", "blockquote"):
         assert read.tags.count(tag) >= harmless.tags.count(tag)
     rows = re.findall(r"^\|.*\|$", render.render_markdown(content), re.MULTILINE)
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {2, 5, 6}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {2, 5, 6, 7}
     assert re.search(r"@<!-- -->bob", render.render_markdown(content))
 
 
@@ -150,7 +150,25 @@ def test_huge_texts_stay_readable_and_whole(closed: Close, page: t.Any, markdown
 
 
 words = st.text(max_size=60) | st.sampled_from(
-    ["| a | b |", "<b>", "# x", "- x", "1. x", "```", "***", "[a](b)", "&amp;", "\\", "_a_b_", "~~x~~", "\r\n", "\udcff", "===", "----", "+"]
+    [
+        "| a | b |",
+        "<b>",
+        "# x",
+        "- x",
+        "1. x",
+        "```",
+        "***",
+        "[a](b)",
+        "&amp;",
+        "\\",
+        "_a_b_",
+        "~~x~~",
+        "\r\n",
+        "�",
+        "===",
+        "----",
+        "+",
+    ]
 )
 names = st.from_regex(r"[a-z]{1,6}\.[a-z_]{1,8}", fullmatch=True) | words
 values = st.none() | st.integers() | st.floats() | st.booleans() | words | st.lists(st.integers(), max_size=3)
@@ -231,8 +249,8 @@ def test_values_are_written_for_people(value: t.Any, unit: str, text: str) -> No
         ("dump_seconds", 5.25, "5.2 s"),
         ("rows", 211_402, "211,402"),
         ("databases", ["a", "b"], "a, b"),
-        ("databases", [], "–"),
-        ("verified", {"level": "decode", "bytes": 1000}, "Level decode; Bytes 1.0 kB"),
+        ("databases", [], "\N{EN DASH}"),
+        ("verified", {"level": "decode", "bytes": 1000}, "level decode; bytes 1.0 kB"),
     ],
 )
 def test_facts_are_written_for_people(key: str, value: t.Any, text: str) -> None:
