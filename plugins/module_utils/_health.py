@@ -145,7 +145,10 @@ def _judge_answer(endpoint: Endpoint, response: Response) -> t.List[Finding]:
         remedy = {
             "refused": "Start the application (docker compose up -d), and look at its log for why it stopped.",
             "tls_expired": "Renew the certificate and reload nginx.",
-        }.get(response.reason, "Ask the URL by hand on this host (curl -v), and look at the logs of nginx and the service.")
+        }.get(
+            response.reason,
+            "Ask the URL by hand on this host (curl -v), and look at the logs of nginx and the service.",
+        )
         message = f"{endpoint.name}: {url} {response.message}."
         return [finding("health.endpoint", endpoint.name, "critical", message, threshold=expected, remedy=remedy)]
     right = response.status in endpoint.status
@@ -165,7 +168,9 @@ def _judge_answer(endpoint: Endpoint, response: Response) -> t.List[Finding]:
         found += _judge_body(endpoint, response, right)
     milliseconds = round(response.seconds * 1000, 1)
     latency = judge(milliseconds, endpoint.latency_warning, endpoint.latency_critical)
-    bound = endpoint.latency_critical if latency == "critical" else endpoint.latency_warning or endpoint.latency_critical
+    bound = (
+        endpoint.latency_critical if latency == "critical" else endpoint.latency_warning or endpoint.latency_critical
+    )
     found.append(
         finding(
             "health.latency",
@@ -185,7 +190,7 @@ def _what_status_means(status: int) -> str:
     if status in (502, 504):
         return "nginx gets no answer from the application: " + _LOOK_AT_SERVICE
     if status == 503:
-        return "The application says it is unwell, or the maintenance page is up: look at the maintenance flag and the log."
+        return "The application is unwell, or the maintenance page is up: look at the maintenance flag and the log."
     if 300 <= status < 400:
         return "The URL redirects: give the one it leads to, or set follow_redirects."
     return _LOOK_AT_SERVICE
@@ -361,9 +366,7 @@ def _judge_health(subject: str, checked: t.Sequence[Container]) -> Finding:
     )
 
 
-def _judge_restarts(
-    subject: str, containers: t.Sequence[Container], within: float, now: datetime.datetime
-) -> Finding:
+def _judge_restarts(subject: str, containers: t.Sequence[Container], within: float, now: datetime.datetime) -> Finding:
     said = []
     for container in containers:
         started = parse_started(container.started_at)

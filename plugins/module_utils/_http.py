@@ -210,7 +210,9 @@ def _connect(target: _Target, deadline: _Deadline) -> socket.socket:
         except (socket.timeout, TimeoutError):
             problem = _NoAnswerError("timeout", f"did not accept a connection at {place} in time")
         except ConnectionRefusedError:
-            problem = _NoAnswerError("refused", f"cannot be reached: {place} refuses the connection; nothing listens there")
+            problem = _NoAnswerError(
+                "refused", f"cannot be reached: {place} refuses the connection; nothing listens there"
+            )
         except OSError as exc:
             problem = _NoAnswerError("unreachable", f"cannot be reached at {place}: {exc.strerror or exc}")
         except BaseException:
@@ -238,11 +240,13 @@ def _resolve(host: str, port: int, deadline: _Deadline) -> t.List[t.Tuple[int, t
     if thread.is_alive():
         raise _NoAnswerError("dns", f"cannot be reached: the name {host} was not resolved in time")
     if problem or not found:
-        raise _NoAnswerError("dns", f"cannot be reached: the name {host} is unknown ({''.join(problem) or 'no address'})")
+        raise _NoAnswerError(
+            "dns", f"cannot be reached: the name {host} is unknown ({''.join(problem) or 'no address'})"
+        )
     return found
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _tls(ca_path: str) -> ssl.SSLContext:
     # Only the given authorities count, where some are given.
     folder = os.path.isdir(ca_path)
@@ -373,7 +377,9 @@ def _target(url: str, connect_to: str) -> _Target:
     if parts.scheme not in _PORTS:
         raise ValueError(f"{shown(url) or 'an empty text'} is not a URL that begins with http:// or https://.")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("the URL holds a user or password; give them in headers (Authorization), which are never shown.")
+        raise ValueError(
+            "the URL holds a user or password; give them in headers (Authorization), which are never shown."
+        )
     if not host:
         raise ValueError(f"{shown(url)} names no host.")
     host = _ascii(host, url)

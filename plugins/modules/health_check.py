@@ -79,8 +79,8 @@ options:
         default: 0
       connect_to:
         description:
-          - V(address) or V(address:port) to connect to instead of the URL's own, such as V(127.0.0.1:443). The server is
-            still asked for the URL's name, and its certificate must hold that.
+          - V(address) or V(address:port) to connect to instead of the URL's own, such as V(127.0.0.1:443). The server
+            is still asked for the URL's name, and its certificate must hold that.
         type: str
         default: ''
       ca_path:
@@ -199,7 +199,6 @@ worst:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.boardroom.maintenance.plugins.module_utils._engine._compose import Engine
 from ansible_collections.boardroom.maintenance.plugins.module_utils._findings import worst
 from ansible_collections.boardroom.maintenance.plugins.module_utils._health import (

@@ -49,6 +49,7 @@ _MENTION = re.compile(r"(?<![\w@])@(?=\w)")
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _LABELS = {"id": "Set", "bytes": "Size"}
+_FIRST_FACTS = ("id", "databases", "bytes", "rows", "tables", "snapshot_time", "started", "finished", "path")
 # Modules whose facts only count their findings.
 _ALL_IN_FINDINGS = ("health_check",)
 
@@ -263,8 +264,8 @@ def _facts(content: Content) -> t.List[Content]:
             fresh: Content = {"title": "Other steps", "note": step["host"], "pairs": [], "tables": []}
             block = others.setdefault(step["host"], fresh)
             prefix = f"{step['step']}: "
-        for key, value in step["data"].items():
-            if key == "largest":
+        for key, value in sorted(step["data"].items(), key=_fact_place):
+            if key == "largest" or value in (None, "", [], {}):
                 continue
             if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
                 names = list(dict.fromkeys(name for item in value for name in item))
@@ -275,6 +276,11 @@ def _facts(content: Content) -> t.List[Content]:
             else:
                 block["pairs"].append((prefix + label(key), fact(key, value)))
     return [block for block in (*sets, *others.values()) if block["pairs"] or block["tables"]]
+
+
+def _fact_place(pair: t.Tuple[str, t.Any]) -> int:
+    """The journal sorts its keys by their letters; what a reader looks for comes first."""
+    return _FIRST_FACTS.index(pair[0]) if pair[0] in _FIRST_FACTS else len(_FIRST_FACTS)
 
 
 def _largest(content: Content) -> t.List[Content]:

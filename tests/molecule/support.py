@@ -18,7 +18,9 @@ import testinfra
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "tests" / "lab" / "lab.py"
-SECRETS = [s for s in (ROOT / "tests" / "lab" / "secrets.txt").read_text(encoding="utf-8").split("\n") if s and s[0] != "#"]
+SECRETS = [
+    s for s in (ROOT / "tests" / "lab" / "secrets.txt").read_text(encoding="utf-8").split("\n") if s and s[0] != "#"
+]
 STATE = "/var/lib/boardroom-maintenance"
 BACKUPS = "/var/backups/boardroom-maintenance/main"
 
@@ -49,7 +51,8 @@ def open_on(name: str, argv: t.Sequence[str]) -> subprocess.Popen[bytes]:
 
 def environment() -> dict[str, str]:
     """A terminal's environment, without what Molecule adds."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MOLECULE", "ANSIBLE"))}
+    places = ("ANSIBLE_HOME", "ANSIBLE_SSH_CONTROL_PATH_DIR")
+    kept = {k: v for k, v in os.environ.items() if k in places or not k.startswith(("MOLECULE", "ANSIBLE"))}
     return {**kept, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
 
 

@@ -140,9 +140,12 @@ class Engine:
             )
         if found:
             states = ", ".join(f"{c.name} is {c.state}" for c in found)
-            raise ContainerError(f"The service {service} {where} is not running: {states}.", "Start it with compose up -d.")
+            raise ContainerError(
+                f"The service {service} {where} is not running: {states}.", "Start it with compose up -d."
+            )
         raise ContainerError(
-            f"The service {service} {where} has no container.", "Check the service's name, or start it with compose up -d."
+            f"The service {service} {where} has no container.",
+            "Check the service's name, or start it with compose up -d.",
         )
 
     def _listed(self) -> t.Iterator[t.List[str]]:
@@ -189,7 +192,9 @@ class Engine:
 
     def _run(self, argv: t.Sequence[str], cwd: t.Optional[str] = None) -> Completed:
         if not self._runner.find(argv[0]):
-            raise EngineError("missing", f"Docker is not installed: there is no program {argv[0]}.", "Install docker.io.")
+            raise EngineError(
+                "missing", f"Docker is not installed: there is no program {argv[0]}.", "Install docker.io."
+            )
         try:
             return self._runner.run(argv, timeout=self._timeout, cwd=cwd, env=client_environment(), check=False)
         except ProgramError as exc:
@@ -267,7 +272,9 @@ def _engine_error(done: Completed) -> EngineError:
     said = done.stderr.lower()
     if "permission denied" in said:
         return EngineError("denied", "The Docker engine refuses this user.", "Run as root (become).")
-    if any(words in said for words in ("cannot connect", "failed to connect", "is the docker daemon running", "dial unix")):
+    if any(
+        words in said for words in ("cannot connect", "failed to connect", "is the docker daemon running", "dial unix")
+    ):
         return EngineError("unreachable", "The Docker engine does not answer: it is not running.", _NO_ANSWER)
     return EngineError("failed", f"{failed(done).message.rstrip('.')}.")
 

@@ -197,7 +197,7 @@ class HostClient(Client):
         if not fitting:
             have = ", ".join(sorted({entry[1] for entry in found})) or "none"
             raise MaintenanceError(
-                f"The server is PostgreSQL {major}; this host has no pg_dump of that or a newer version (it has: {have}).",
+                f"The server is PostgreSQL {major}; no pg_dump here is of that version or newer (there is: {have}).",
                 f"Install postgresql-client-{major} on this host, or use client: sibling.",
             )
         # The server's own version first: what a newer one writes, the server's pg_restore may not read.

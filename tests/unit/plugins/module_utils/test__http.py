@@ -127,7 +127,9 @@ def test_ipv6_by_url_and_by_connect_to() -> None:
 @pytest.mark.parametrize(
     "behave",
     [
-        pytest.param(drips(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"), id="a byte of the body at a time"),
+        pytest.param(
+            drips(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"), id="a byte of the body at a time"
+        ),
         pytest.param(drips(b"HTTP/1.1 200 OK\r\n", b"a"), id="a header line that never ends"),
         pytest.param(drips(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n", 0.1), id="headers that never end"),
         pytest.param(drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="continue for ever"),
@@ -228,7 +230,10 @@ def test_a_redirect_is_an_answer_unless_asked_for() -> None:
 def test_connect_to_and_secrets_stay_with_the_first_server() -> None:
     there: list[bytes] = []
     here: list[bytes] = []
-    with serving(redirects_to("/x", there)) as other, serving(redirects_to(f"http://127.0.0.1:{other}/end", here)) as port:
+    with (
+        serving(redirects_to("/x", there)) as other,
+        serving(redirects_to(f"http://127.0.0.1:{other}/end", here)) as port,
+    ):
         request = Request(
             "http://boardroom.test/",
             connect_to=f"127.0.0.1:{port}",
@@ -251,16 +256,43 @@ class Authority:
         self.folder = folder
         self.ca = str(folder / f"{name}.pem")
         self._key = str(folder / f"{name}.key")
-        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
-                      "-subj", f"/CN={name} CA", "-keyout", self._key, "-out", self.ca)
+        self._openssl(
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            f"/CN={name} CA",
+            "-keyout",
+            self._key,
+            "-out",
+            self.ca,
+        )
 
     def _openssl(self, *arguments: str) -> None:
         subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=self.folder)
 
     def server(self, name: str, san: str, *dates: str) -> ssl.SSLContext:
         base = self.folder / name
-        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
-                      "-keyout", f"{base}.key", "-out", f"{base}.csr")
+        self._openssl(
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            f"/CN={name}",
+            "-keyout",
+            f"{base}.key",
+            "-out",
+            f"{base}.csr",
+        )
         (self.folder / "ext").write_text(f"subjectAltName={san}\n", encoding="utf-8")
         (self.folder / "index").write_text("", encoding="utf-8")
         (self.folder / "serial").write_text("01\n", encoding="utf-8")
@@ -269,8 +301,24 @@ class Authority:
             "[p]\ncommonName=supplied\n",
             encoding="utf-8",
         )
-        self._openssl("ca", "-batch", "-config", "ca.cnf", "-cert", self.ca, "-keyfile", self._key, "-in", f"{base}.csr",
-                      "-out", f"{base}.pem", "-extfile", "ext", "-notext", *(dates or ("-days", "10")))
+        self._openssl(
+            "ca",
+            "-batch",
+            "-config",
+            "ca.cnf",
+            "-cert",
+            self.ca,
+            "-keyfile",
+            self._key,
+            "-in",
+            f"{base}.csr",
+            "-out",
+            f"{base}.pem",
+            "-extfile",
+            "ext",
+            "-notext",
+            *(dates or ("-days", "10")),
+        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(f"{base}.pem", f"{base}.key")
         return context
@@ -286,7 +334,10 @@ def test_tls_by_name_while_connecting_elsewhere(authority: Authority) -> None:
     names: list[str | None] = []
     context.sni_callback = lambda talking, name, _context: names.append(name)
     with serving(sends(answer()), context) as port:
-        assert fetch(Request("https://boardroom.test/", connect_to=f"127.0.0.1:{port}", ca_path=authority.ca)).status == 200
+        assert (
+            fetch(Request("https://boardroom.test/", connect_to=f"127.0.0.1:{port}", ca_path=authority.ca)).status
+            == 200
+        )
         assert names == ["boardroom.test"]
         assert fetch(Request(f"https://127.0.0.1:{port}/", ca_path=authority.ca)).status == 200
         # An authority that nobody named is not believed.
@@ -356,7 +407,7 @@ def test_tls_is_asked_of_a_plain_server_and_the_other_way_round(authority: Autho
     ],
 )
 def test_bad_input_is_named(request_: Request, said: str) -> None:
-    with pytest.raises(MaintenanceError, match="^endpoint a: ") as caught:
+    with pytest.raises(MaintenanceError, match=r"^endpoint a: ") as caught:
         check(request_, "endpoint a")
     assert said in caught.value.message
 

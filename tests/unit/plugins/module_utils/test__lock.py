@@ -52,7 +52,9 @@ def test_a_live_lease_is_replaced_only_when_told(lease: Lease) -> None:
     replaced = lease.acquire("run-b", "bob", "backup", 3600, after(10), take_over=True)
     assert replaced is not None
     assert replaced["run_id"] == "run-a"
-    with pytest.raises(MaintenanceError, match=r"Run run-a does not hold the lease of this host; run run-b \(backup\) does"):
+    with pytest.raises(
+        MaintenanceError, match=r"Run run-a does not hold the lease of this host; run run-b \(backup\) does"
+    ):
         lease.renew("run-a", after(20))
 
 
@@ -106,9 +108,11 @@ def test_the_kernel_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> No
     with subprocess.Popen([sys.executable, "-c", HOLDER, path, *sys.path], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(MaintenanceError, match=rf"pg_backup of run run-a, process {holder.pid}, since 02:00"):
-            with kernel_lock(path, {"module": "other"}, wait=0.3):
-                raise AssertionError("two holders")
+        with (
+            pytest.raises(MaintenanceError, match=rf"pg_backup of run run-a, process {holder.pid}, since 02:00"),
+            kernel_lock(path, {"module": "other"}, wait=0.3),
+        ):
+            raise AssertionError("two holders")
         holder.send_signal(signal.SIGKILL)
     with kernel_lock(path, {"module": "other"}):
         assert json.loads(Path(path).read_text(encoding="utf-8"))["module"] == "other"

@@ -66,7 +66,10 @@ def test_a_missing_user_is_named() -> None:
 
 def test_out_of_time_ends_the_program_and_its_children(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
-    code = f"import subprocess,time; p=subprocess.Popen(['sleep','60']); open({str(mark)!r},'w').write(str(p.pid)); time.sleep(60)"
+    code = (
+        "import subprocess, time\n"
+        f"p = subprocess.Popen(['sleep', '60']); open({str(mark)!r}, 'w').write(str(p.pid)); time.sleep(60)"
+    )
     with pytest.raises(ProgramError, match="did not end within 1 s"):
         Runner().run([sys.executable, "-c", code], timeout=1)
     assert gone_within(int(mark.read_text(encoding="utf-8")), 5)

@@ -24,7 +24,7 @@ def test_durations_are_read_as_people_write_them(text: object, seconds: int) -> 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5m", "5 minutes", "h", "1y", None])
 def test_a_bad_duration_is_named_with_its_option(text: object) -> None:
-    with pytest.raises(MaintenanceError, match="max_age is .* but must be a number with"):
+    with pytest.raises(MaintenanceError, match=r"max_age is .* but must be a number with"):
         _time.parse_duration(text, "max_age")
 
 
@@ -40,7 +40,15 @@ def test_other_zones_are_written_in_utc() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (42, "42 s"), (3600, "1 h"), (39900, "11 h 5 min"), (273600, "3 d 4 h"), (-5, "0 s"), (86461, "1 d 1 min")],
+    [
+        (0, "0 s"),
+        (42, "42 s"),
+        (3600, "1 h"),
+        (39900, "11 h 5 min"),
+        (273600, "3 d 4 h"),
+        (-5, "0 s"),
+        (86461, "1 d 1 min"),
+    ],
 )
 def test_durations_are_written_for_people(seconds: float, text: str) -> None:
     assert _time.format_duration(seconds) == text
