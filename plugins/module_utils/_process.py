@@ -189,6 +189,16 @@ class Runner:
         return done
 
 
+def pipe_of(stream: t.Optional[t.IO[bytes]]) -> t.BinaryIO:
+    """The pipe that a program was started with.
+
+    :raises ValueError: it was started without one.
+    """
+    if stream is None:
+        raise ValueError("the program was started without this pipe")
+    return t.cast(t.BinaryIO, stream)
+
+
 def failed(done: Completed) -> ProgramError:
     """The error for a program that ended badly: its last line of complaint in one sentence."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]

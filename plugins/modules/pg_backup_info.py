@@ -85,7 +85,7 @@ sets:
     server_version: {description: Version of the server., type: str}
     verification: {description: What it has passed (C(level)) and when (C(at))., type: list, elements: dict}
     verified: {description: Whether it was decoded and counted when it was made., type: bool}
-    problems: {description: What is wrong now, each with C(file) and C(reason)., type: list, elements: dict}
+    problems: {description: "What is wrong now, each with C(file) and C(reason).", type: list, elements: dict}
 findings:
   description:
     - V(backup.age) and V(backup.damage) always; V(backup.gap), V(backup.leftover) where there are any; or only

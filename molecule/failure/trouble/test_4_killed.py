@@ -63,7 +63,7 @@ def test_after_expiry_it_goes_through_by_itself(tmp_path: Path) -> None:
 
 
 def expired(moment: str) -> bool:
-    return support.host(NAME).run("date -u +%%Y-%%m-%%dT%%H:%%M:%%SZ").stdout.strip() > moment
+    return support.host(NAME).run("date -u +%Y-%m-%dT%H:%M:%SZ").stdout.strip() > moment
 
 
 def assert_reported(broken: str) -> None:

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .._errors import MaintenanceError
 from .._findings import Finding, finding
-from .._process import ProgramError, Runner
+from .._process import ProgramError, Runner, pipe_of
 from .._size import format_size, parse_share
 from .._storage._local import LocalStore, own
 from .._time import format_duration, format_utc, new_id, utc_now
@@ -463,9 +463,9 @@ class Backup:
                 argv, "postgres", stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         try:
-            assert process.stdout is not None
-            found = _decode.count_script(process.stdout, tables)
-            process.stdout.close()
+            output = pipe_of(process.stdout)
+            found = _decode.count_script(output, tables)
+            output.close()
             status = self._await(process, described["name"], deadline)
         finally:
             self._runner.stop(process)

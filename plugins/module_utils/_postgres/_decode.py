@@ -19,7 +19,7 @@ import threading
 import typing as t
 
 from .._errors import MaintenanceError
-from .._process import Runner
+from .._process import Runner, pipe_of
 
 CHUNK = 1024 * 1024
 # What pg_dump writes after the last row of a table in its archive formats (dumpTableData_copy in pg_dump.c).
@@ -90,19 +90,19 @@ def read(path: str, runner: Runner) -> Content:
             return count.content(size, hashed)
         process = runner.start(argv, stdin=subprocess.PIPE)
         try:
-            assert process.stdin and process.stdout and process.stderr
+            feed, complaints = pipe_of(process.stdin), pipe_of(process.stderr)
             # Its few complaints fit into the pipe.
-            counting = threading.Thread(target=count.drain, args=(process.stdout,), daemon=True)
+            counting = threading.Thread(target=count.drain, args=(pipe_of(process.stdout),), daemon=True)
             counting.start()
             try:
-                hashed, size = _feed(file, process.stdin.write)
+                hashed, size = _feed(file, feed.write)
             except BrokenPipeError:
                 # It gave up; its exit status and complaint say why.
                 hashed, size = "", 0
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
+                feed.close()
             counting.join()
-            complaint = process.stderr.read().decode("utf-8", "replace").strip()
+            complaint = complaints.read().decode("utf-8", "replace").strip()
             if process.wait() != 0:
                 raise DamagedError(
                     f"it cannot be decoded ({complaint.splitlines()[-1] if complaint else argv[0] + ' failed'})"

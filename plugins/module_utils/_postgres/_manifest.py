@@ -16,7 +16,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 from .._errors import MaintenanceError
-from .._process import ProgramError, Runner
+from .._process import ProgramError, Runner, pipe_of
 from .._storage._local import MANIFEST, Entry
 from .._time import parse_utc
 from . import _decode
@@ -160,9 +160,9 @@ def _decode_custom(directory: str, database: t.Mapping[str, t.Any], runner: Runn
     argv = ["pg_restore", "--data-only", "--file=-", os.path.join(directory, database["path"])]
     process = runner.start(argv, stderr=subprocess.DEVNULL)
     try:
-        assert process.stdout is not None
-        counted = _decode.count_script(process.stdout, tables)
-        process.stdout.close()
+        output = pipe_of(process.stdout)
+        counted = _decode.count_script(output, tables)
+        output.close()
         status = process.wait()
     finally:
         runner.stop(process)

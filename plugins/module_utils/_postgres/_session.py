@@ -21,6 +21,7 @@ import time
 import typing as t
 
 from .._errors import MaintenanceError
+from .._process import pipe_of
 
 # Asked before anything else: names must arrive as they are, and a row that is hidden must be an error, not a gap.
 PREAMBLE = (
@@ -76,14 +77,12 @@ class Session:
         self.run(PREAMBLE, timeout)
 
     def _read_output(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in pipe_of(self._process.stdout):
             self._lines.put(line.decode("utf-8", "replace").rstrip("\n"))
         self._lines.put(None)
 
     def _read_errors(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+        for line in pipe_of(self._process.stderr):
             self._complaints.append(line.decode("utf-8", "replace").rstrip())
             del self._complaints[:-20]
 
@@ -95,9 +94,9 @@ class Session:
         """
         script = f"{sql}\n;\n\\echo {self._mark} :ERROR :SQLSTATE\n\\echo :LAST_ERROR_MESSAGE\n\\echo {self._mark}\n"
         try:
-            assert self._process.stdin is not None
-            self._process.stdin.write(script.encode("utf-8"))
-            self._process.stdin.flush()
+            statements = pipe_of(self._process.stdin)
+            statements.write(script.encode("utf-8"))
+            statements.flush()
         except (BrokenPipeError, ValueError):
             raise self._lost() from None
         deadline = time.monotonic() + timeout
