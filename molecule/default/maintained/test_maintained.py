@@ -96,7 +96,10 @@ def test_backup_takes_one_more_set(host: object) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-e", "maintenance_backup_max_age=soon", "-e", "maintenance_backup_force=false"], "must be a number with s, m, h, d or w"),
+        (
+            ["-e", "maintenance_backup_max_age=soon", "-e", "maintenance_backup_force=false"],
+            "must be a number with s, m, h, d or w",
+        ),
         (["-e", "maintenance_databases=['nosuch']"], "nosuch"),
         (["-e", "maintenance_lease_ttl=5s"], "a lease must last at least 1m"),
     ],

@@ -83,9 +83,7 @@ def test_no_secret_shows(tmp_path: Path) -> None:
         "flag and lease": host.run("cat /run/boardroom-maintenance.lock").stdout.encode(),
         **{path.name: path.read_bytes() for path in report.iterdir()},
     }
-    found = [
-        (place, secret) for place, text in places.items() for secret in support.SECRETS if secret.encode() in text
-    ]
+    found = [(place, secret) for place, text in places.items() for secret in support.SECRETS if secret.encode() in text]
     assert found == []
 
 

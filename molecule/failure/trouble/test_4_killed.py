@@ -16,15 +16,18 @@ NAME = "molecule-failure-1"
 
 def kill_in_mid_run(log: Path, *arguments: str) -> dict[str, str]:
     """Start weekly, kill it when its backup step has begun, and return the lease that it left."""
-    run = support.start(
-        "failure", "weekly", log, "--limit", NAME, "-e", "maintenance_backup_force=true", *arguments
-    )
+    run = support.start("failure", "weekly", log, "--limit", NAME, "-e", "maintenance_backup_force=true", *arguments)
     lease = support.wait_for("a lease", lambda: support.lease(NAME))
-    support.wait_for("a step", lambda: any(r.get("step") == "health_before" and r["run_id"] == lease["run_id"] for r in support.journal(NAME)))
+    support.wait_for(
+        "a step",
+        lambda: any(r.get("step") == "health_before" and r["run_id"] == lease["run_id"] for r in support.journal(NAME)),
+    )
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     # A step that was at work on the host may end by itself; it holds the kernel lock until then.
-    support.wait_for("the end of the step", lambda: support.host(NAME).run("flock -n /run/boardroom-maintenance.lock true").rc == 0)
+    support.wait_for(
+        "the end of the step", lambda: support.host(NAME).run("flock -n /run/boardroom-maintenance.lock true").rc == 0
+    )
     standing = support.lease(NAME)
     assert standing is not None
     return standing

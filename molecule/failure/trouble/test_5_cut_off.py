@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 import support
 
@@ -15,7 +14,9 @@ GONE = "molecule-failure-2"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> object:
     log = tmp_path_factory.mktemp("cut") / "log"
-    started = support.start("failure", "weekly", log, "-e", "maintenance_backup_force=true", "-e", "maintenance_mode=true")
+    started = support.start(
+        "failure", "weekly", log, "-e", "maintenance_backup_force=true", "-e", "maintenance_mode=true"
+    )
     support.wait_for(
         "a step on the host that goes",
         lambda: any(r.get("step") == "health_before" for r in journal_of_this_run()),

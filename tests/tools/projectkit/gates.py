@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from labkit.process import LabError, say
 
 from projectkit import counts, jobs, python
-from projectkit.ground import LAB, LOGS, RESULTS, ROOT, environment, private_home, program, short_directory
+from projectkit.ground import CACHE, LAB, LOGS, RESULTS, ROOT, environment, private_home, program, short_directory
 from projectkit.jobs import Job, Result
 
 SCENARIOS = ("failure", "default", "bookworm")
@@ -51,7 +53,7 @@ def installed() -> Job:
 
 def images() -> Job:
     """The lab's images, which the scenarios need."""
-    return Job("lab-images", [sys.executable, str(LAB), "images", "trixie", "bookworm"], seconds=3600)
+    return Job("lab-images", [sys.executable, str(LAB), "images", "trixie", "bookworm"], seconds=3600, shared=True)
 
 
 def unit(arguments: Sequence[str] = ()) -> Job:
@@ -88,15 +90,29 @@ def everything() -> list[Job]:
 def run(chosen: Sequence[Job], fail_fast: bool = False) -> int:
     """Run jobs, say how they ended and how many tests ran. Returns the exit status."""
     python.ensure("test")
-    for job in chosen:
-        if job.results:
-            shutil.rmtree(job.results, ignore_errors=True)
-            job.results.mkdir(parents=True)
-    with short_directory() as sockets:
+    with reserved([job.name for job in chosen if not job.shared]), short_directory() as sockets:
+        for job in chosen:
+            if job.results:
+                shutil.rmtree(job.results, ignore_errors=True)
+                job.results.mkdir(parents=True)
         env = environment(os.environ, sockets)
         env.update(private_home(env), NO_COLOR="1", ANSIBLE_NOCOLOR="1")
         results = jobs.run(chosen, logs=LOGS, env=env, cwd=ROOT, fail_fast=fail_fast)
     return report(results)
+
+
+@contextmanager
+def reserved(names: Sequence[str], place: Path = CACHE / "running") -> Iterator[None]:
+    """Keep a second run of the same jobs out: they share logs, results and hosts. LabError when one is at work."""
+    place.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        for name in names:
+            stream = held.enter_context((place / name).open("w"))
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LabError(f"{name} is at work in this checkout already: wait for it, or end it") from None
+        yield
 
 
 def report(results: Sequence[Result]) -> int:

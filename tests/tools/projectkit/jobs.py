@@ -32,6 +32,8 @@ class Job:
     results: Path | None = None
     """Directory in which the job leaves JUnit files: then it must have run a test."""
     seconds: float = 1500.0
+    shared: bool = False
+    """Whether several runs may do it at the same time."""
     env: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -75,3 +75,16 @@ def test_every_need_is_a_job_that_comes_before() -> None:
 def test_an_unknown_scenario_is_refused_by_name() -> None:
     with pytest.raises(LabError, match="there is no scenario nightly: use bookworm, default, failure"):
         gates.scenario("nightly")
+
+
+def test_the_same_job_does_not_run_twice_at_a_time(tmp_path: Path) -> None:
+    with gates.reserved(["unit", "ruff"], tmp_path):
+        with gates.reserved(["mypy"], tmp_path):
+            pass
+        with (
+            pytest.raises(LabError, match="ruff is at work in this checkout already"),
+            gates.reserved(["mypy", "ruff"], tmp_path),
+        ):
+            raise AssertionError("two at work")
+    with gates.reserved(["ruff"], tmp_path):
+        pass

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, Boardroom Maintenance contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server that answers as PostgreSQL does and dumps as pg_dump does, with real files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+
+import pytest
+from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _backup, _decode
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._client import Client, Dump, Login
+from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Completed, Runner
+
+IDENTITY = "7711653620635319700"
+
+
+class FakeSession:
+    """Answers the statements of a backup."""
+
+    def __init__(self, server: FakeServer, database: str) -> None:
+        self.server = server
+        self.database = database
+
+    def __enter__(self) -> FakeSession:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.server.sessions -= 1
+
+    def run(self, sql: str, timeout: float = 0) -> list[str]:
+        self.server.statements.append(sql)
+        return []
+
+    def query(self, select: str, timeout: float = 0) -> list[dict[str, t.Any]]:
+        server = self.server
+        if select == _backup.CLUSTER:
+            return [
+                {
+                    "server_version": "17.6",
+                    "server_version_num": 170006,
+                    "system_identifier": server.identity,
+                    "standby": False,
+                    "sees_passwords": server.sees_passwords,
+                    "roles": ["postgres"],
+                }
+            ]
+        if select == _backup.DATABASES:
+            facts = {"size_bytes": 1000, "encoding": "UTF8", "collate": "C", "ctype": "C"}
+            return [{"name": name, **facts} for name in server.databases]
+        if select == _backup.TABLES:
+            return [
+                {
+                    "oid": oid,
+                    "schema": "public",
+                    "name": f"t{oid}",
+                    "quoted": f"public.t{oid}",
+                    "condition": "",
+                    "size_bytes": server.table_bytes,
+                }
+                for oid in server.rows
+            ]
+        if select == _backup.LARGE_OBJECTS:
+            return [{"oid": oid, "bytes": size} for oid, size in server.large_objects.items()]
+        if select == _backup.EXTENSIONS:
+            return [{"name": "plpgsql", "version": "1.0"}]
+        if select == _backup.REVISIONS:
+            return [{"quoted": "public.alembic_version"}]
+        if select.startswith("SELECT version_num"):
+            return [{"version_num": "0004"}]
+        raise AssertionError(select)
+
+    def value(self, select: str, timeout: float = 0) -> t.Any:
+        if "pg_export_snapshot" in select:
+            return "00000003-1"
+        if select.startswith("SELECT count(*)"):
+            return self.server.rows[int(select.split("public.t")[1])]
+        raise AssertionError(select)
+
+
+class FakeServer(Client):
+    """One cluster. What it says can be made to differ from what it dumps.
+
+    :param rows: number of rows by oid, as the session counts them
+    """
+
+    name = "host"
+
+    def __init__(self, databases: t.Sequence[str] = ("app",)) -> None:
+        super().__init__(Runner(), Login())
+        self.databases = list(databases)
+        self.identity = IDENTITY
+        self.rows = {101: 3, 102: 0}
+        self.large_objects = {900: 5}
+        self.table_bytes = 4096
+        self.sees_passwords = True
+        self.statements: list[str] = []
+        self.sessions = 0
+        self.dumps: list[Dump] = []
+        self.swept = 0
+        self.exit_status = 0
+        self.complaint = ""
+        self.fail_at = ""
+        # Differences between the dump and what the session says.
+        self.dumped_rows: dict[int, int] = {}
+        self.left_out: set[int] = set()
+        self.extra: dict[int, int] = {}
+        self.globals_text = "--\n-- PostgreSQL database cluster dump complete\n--\n"
+
+    @property
+    def subject(self) -> str:
+        return "the fake server"
+
+    def _stage(self, stage: str) -> None:
+        if self.fail_at == stage:
+            raise MaintenanceError(f"{stage} failed.")
+
+    def session(self, database: str, timeout: float = 30.0) -> t.Any:
+        self._stage("session")
+        self.sessions += 1
+        return FakeSession(self, database)
+
+    def prepare(self, server_version_num: int) -> tuple[int, str]:
+        self._stage("prepare")
+        return 17, "17.6"
+
+    def start_dump(self, dump: Dump, stderr: t.Any) -> subprocess.Popen[bytes]:
+        self._stage("dump")
+        self.dumps.append(dump)
+        for number, (oid, rows) in enumerate({**self.rows, **self.extra}.items(), 1):
+            if oid not in self.left_out:
+                count = self.dumped_rows.get(oid, rows)
+                data = b"row\n" * count + _decode.END_OF_ROWS
+                _compress(os.path.join(dump.target, f"{number}.dat.zst"), data)
+        for oid, size in self.large_objects.items():
+            if oid not in self.left_out:
+                _compress(
+                    os.path.join(dump.target, f"blob_{oid}.dat.zst"), b"x" * self.dumped_rows.get(oid, size)
+                )
+        with open(os.path.join(dump.target, "toc.dat"), "wb") as file:
+            file.write(b"PGDMP")
+        script = f"import sys; sys.stderr.write({self.complaint!r}); sys.exit({self.exit_status})"
+        return self.runner.start(["python3", "-c", script], stdout=subprocess.DEVNULL, stderr=stderr)
+
+    def contents(self, target: str) -> str:
+        self._stage("contents")
+        listed = enumerate({**self.rows, **self.extra}, 1)
+        return "".join(
+            f"{number}; 0 {oid} TABLE DATA public t{oid} postgres\n" for number, oid in listed if oid not in self.left_out
+        )
+
+    def run(self, argv: t.Sequence[str], database: str, timeout: float, stdin: t.Any = None) -> Completed:
+        self._stage("globals")
+        assert argv[0] == "pg_dumpall"
+        self.statements.append(" ".join(argv))
+        return Completed(list(argv), 0, self.globals_text, "", 0.1)
+
+    def sweep(self) -> None:
+        self.swept += 1
+
+
+def _compress(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        subprocess.run(["zstd", "-q", "-c", "--no-check"], input=data, stdout=file, check=True)
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
