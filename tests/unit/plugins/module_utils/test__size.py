@@ -12,7 +12,15 @@ from ansible_collections.boardroom.maintenance.plugins.module_utils._errors impo
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("0", 0), (1048576, 1048576), ("5GiB", 5 * 2**30), ("1.5 MB", 1_500_000), ("2kb", 2000), ("7 b", 7), ("1TiB", 2**40)],
+    [
+        ("0", 0),
+        (1048576, 1048576),
+        ("5GiB", 5 * 2**30),
+        ("1.5 MB", 1_500_000),
+        ("2kb", 2000),
+        ("7 b", 7),
+        ("1TiB", 2**40),
+    ],
 )
 def test_sizes_are_read_as_people_write_them(text: object, size: int) -> None:
     assert _size.parse_size(text) == size
@@ -37,7 +45,8 @@ def test_a_bad_share_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (10_492_362, "10 MB"), (3.06e9, "3.1 GB"), (12e12, "12 TB")]
+    ("size", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (10_492_362, "10 MB"), (3.06e9, "3.1 GB"), (12e12, "12 TB")],
 )
 def test_sizes_are_written_for_people(size: float, text: str) -> None:
     assert _size.format_size(size) == text

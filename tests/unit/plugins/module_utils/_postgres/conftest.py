@@ -137,9 +137,7 @@ class FakeServer(Client):
                 _compress(os.path.join(dump.target, f"{number}.dat.zst"), data)
         for oid, size in self.large_objects.items():
             if oid not in self.left_out:
-                _compress(
-                    os.path.join(dump.target, f"blob_{oid}.dat.zst"), b"x" * self.dumped_rows.get(oid, size)
-                )
+                _compress(os.path.join(dump.target, f"blob_{oid}.dat.zst"), b"x" * self.dumped_rows.get(oid, size))
         with open(os.path.join(dump.target, "toc.dat"), "wb") as file:
             file.write(b"PGDMP")
         script = f"import sys; sys.stderr.write({self.complaint!r}); sys.exit({self.exit_status})"
@@ -149,7 +147,9 @@ class FakeServer(Client):
         self._stage("contents")
         listed = enumerate({**self.rows, **self.extra}, 1)
         return "".join(
-            f"{number}; 0 {oid} TABLE DATA public t{oid} postgres\n" for number, oid in listed if oid not in self.left_out
+            f"{number}; 0 {oid} TABLE DATA public t{oid} postgres\n"
+            for number, oid in listed
+            if oid not in self.left_out
         )
 
     def run(self, argv: t.Sequence[str], database: str, timeout: float, stdin: t.Any = None) -> Completed:

@@ -30,14 +30,18 @@ def store(tmp_path: Path) -> LocalStore:
     return LocalStore(str(tmp_path / "main"))
 
 
-def take(server: FakeServer, store: LocalStore, request: Request = REQUEST, now: datetime.datetime = NOW, **more: t.Any) -> t.Any:
+def take(
+    server: FakeServer, store: LocalStore, request: Request = REQUEST, now: datetime.datetime = NOW, **more: t.Any
+) -> t.Any:
     return Backup(server, store, Runner(), lambda: now).take(request, **more)
 
 
 def tree(store: LocalStore) -> dict[str, bytes]:
     """Every file of a store and its content."""
     return {
-        str(path.relative_to(store.root)): path.read_bytes() for path in sorted(Path(store.root).rglob("*")) if path.is_file()
+        str(path.relative_to(store.root)): path.read_bytes()
+        for path in sorted(Path(store.root).rglob("*"))
+        if path.is_file()
     }
 
 
@@ -98,7 +102,9 @@ def test_a_dump_that_differs_from_the_database_is_thrown_away(
 
 
 @pytest.mark.parametrize("stage", ["session", "prepare", "dump", "contents", "globals"])
-def test_a_failure_at_any_stage_leaves_nothing_and_touches_nothing(server: FakeServer, store: LocalStore, stage: str) -> None:
+def test_a_failure_at_any_stage_leaves_nothing_and_touches_nothing(
+    server: FakeServer, store: LocalStore, stage: str
+) -> None:
     take(server, store)
     before = tree(store)
     server.fail_at = stage
@@ -128,8 +134,10 @@ def test_a_disk_that_fails_is_one_sentence(
 
 def test_pg_dump_s_own_reason_is_given(server: FakeServer, store: LocalStore) -> None:
     server.exit_status = 1
-    server.complaint = "pg_dump: error: Dumping the contents of table \"t\" failed\npg_dump: detail: server closed\n"
-    with pytest.raises(MaintenanceError, match=r'^pg_dump of app failed with exit status 1: Dumping the contents of table "t" failed\.'):
+    server.complaint = 'pg_dump: error: Dumping the contents of table "t" failed\npg_dump: detail: server closed\n'
+    with pytest.raises(
+        MaintenanceError, match=r'^pg_dump of app failed with exit status 1: Dumping the contents of table "t" failed\.'
+    ):
         take(server, store)
     assert store.entries() == []
     assert store.leftovers() == []
@@ -175,7 +183,17 @@ def test_a_young_set_is_good_enough(server: FakeServer, store: LocalStore) -> No
         (1, young(), lambda server, store: os.truncate(next(Path(store.root).rglob("1.dat.zst")), 3)),
         (1, young(), lambda server, store: next(Path(store.root).rglob("manifest.json")).write_text("{}")),
     ],
-    ids=["old", "from the future", "forced", "never", "other databases", "other cluster", "file gone", "file cut", "manifest"],
+    ids=[
+        "old",
+        "from the future",
+        "forced",
+        "never",
+        "other databases",
+        "other cluster",
+        "file gone",
+        "file cut",
+        "manifest",
+    ],
 )
 def test_otherwise_a_new_one_is_taken(
     server: FakeServer, store: LocalStore, hours: int, request_: Request, change: t.Callable[..., t.Any] | None
@@ -242,15 +260,19 @@ def test_databases_are_chosen_by_their_whole_names() -> None:
     assert _backup.chosen(["odd ü", "app", "app"], EXISTING) == [EXISTING[2], EXISTING[0]]
 
 
-@pytest.mark.parametrize(("wanted", "sentence"), [(["ap"], "has no database 'ap'; it has app, app_test"), ([], "No database is asked for")])
+@pytest.mark.parametrize(
+    ("wanted", "sentence"), [(["ap"], "has no database 'ap'; it has app, app_test"), ([], "No database is asked for")]
+)
 def test_a_database_that_is_not_there_is_named(wanted: list[str], sentence: str) -> None:
     with pytest.raises(MaintenanceError, match=sentence):
         _backup.chosen(wanted, EXISTING)
 
 
-@pytest.mark.parametrize("text", ["", "lz4", "zstd:", "zstd:0", "zstd:20", "gzip:10", "none:1", "zstd:-1", "zstd:3 ", "ZSTD"])
+@pytest.mark.parametrize(
+    "text", ["", "lz4", "zstd:", "zstd:0", "zstd:20", "gzip:10", "none:1", "zstd:-1", "zstd:3 ", "ZSTD"]
+)
 def test_an_unknown_compression_is_refused(text: str) -> None:
-    with pytest.raises(MaintenanceError, match="compress is .* but must be zstd, gzip or none"):
+    with pytest.raises(MaintenanceError, match=r"compress is .* but must be zstd, gzip or none"):
         _backup.compression(text)
 
 
@@ -278,13 +300,30 @@ LOCKED = (
 @pytest.mark.parametrize(
     ("status", "stderr", "sentence", "remedy"),
     [
-        (1, LOCKED, "failed with exit status 1: query failed: ERROR:  canceling statement due to lock timeout.", "holds a table locked"),
-        (1, "pg_dump: error: could not write to file: No space left on device\n", "No space left on device.", "Free space there"),
-        (1, "pg_dump: error: connection failed: fe_sendauth: no password supplied\n", "no password supplied.", "login_password"),
+        (
+            1,
+            LOCKED,
+            "failed with exit status 1: query failed: ERROR:  canceling statement due to lock timeout.",
+            "holds a table locked",
+        ),
+        (
+            1,
+            "pg_dump: error: could not write to file: No space left on device\n",
+            "No space left on device.",
+            "Free space there",
+        ),
+        (
+            1,
+            "pg_dump: error: connection failed: fe_sendauth: no password supplied\n",
+            "no password supplied.",
+            "login_password",
+        ),
         (-9, "", "was killed by signal 9: without a message.", "nothing was replaced"),
     ],
 )
-def test_why_pg_dump_failed_is_one_sentence_with_what_to_do(status: int, stderr: str, sentence: str, remedy: str) -> None:
+def test_why_pg_dump_failed_is_one_sentence_with_what_to_do(
+    status: int, stderr: str, sentence: str, remedy: str
+) -> None:
     error = _backup.dump_failed("app", status, stderr)
     assert error.message.startswith("pg_dump of app ")
     assert error.message.endswith(sentence)

@@ -117,7 +117,7 @@ LIST_17 = """;
 ;
 ; Selected TOC Entries:
 ;
-2; 3079 16389 EXTENSION - pg_trgm 
+2; 3079 16389 EXTENSION - pg_trgm -
 4216; 1259 16402 TABLE public users boardroom
 4217; 0 16402 TABLE DATA public users boardroom
 4218; 0 16500 TABLE DATA odd schema ü my "table" postgres

@@ -71,7 +71,9 @@ def test_sets_are_listed_oldest_first_and_strangers_not_at_all(store: LocalStore
     assert [entry.id for entry in store.entries()] == [ID, LATER]
 
 
-@pytest.mark.parametrize(("text", "problem"), [("", "cannot be read"), ("{", "cannot be read"), ("[]", "no JSON object")])
+@pytest.mark.parametrize(
+    ("text", "problem"), [("", "cannot be read"), ("{", "cannot be read"), ("[]", "no JSON object")]
+)
 def test_a_manifest_that_is_spoilt_is_a_problem_not_a_crash(store: LocalStore, text: str, problem: str) -> None:
     begun(store)
     path = store.commit(ID, {"id": ID})
@@ -172,7 +174,8 @@ def test_what_is_no_plain_file_is_refused(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dest", "instance"), [("backups", "main"), ("", "main"), ("/b", ""), ("/b", "../x"), ("/b", "a/b"), ("/b", ".x"), ("/b", "-x")]
+    ("dest", "instance"),
+    [("backups", "main"), ("", "main"), ("/b", ""), ("/b", "../x"), ("/b", "a/b"), ("/b", ".x"), ("/b", "-x")],
 )
 def test_a_bad_place_is_refused(dest: str, instance: str) -> None:
     with pytest.raises(MaintenanceError, match="but must be"):

@@ -1,0 +1,142 @@
+# Copyright (c) 2026, Boardroom Maintenance contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A look over many sets."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _catalogue
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._backup import Backup, Request
+from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Runner
+from ansible_collections.boardroom.maintenance.plugins.module_utils._storage import _local
+from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._local import LocalStore
+
+if t.TYPE_CHECKING:
+    from .conftest import FakeServer
+
+NOW = datetime.datetime(2026, 11, 24, 2, 0, 0, tzinfo=datetime.timezone.utc)
+DAY = 86400
+
+
+def take(server: FakeServer, store: LocalStore, *ages: float) -> None:
+    """Sets of these ages in seconds."""
+    for age in ages:
+        moment = NOW - datetime.timedelta(seconds=age)
+        Backup(server, store, Runner(), lambda moment=moment: moment).take(Request(databases=["app"], min_free="0%"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(str(tmp_path / "main"))
+
+
+def findings(store: LocalStore, check: str = "sizes") -> dict[str, dict[str, t.Any]]:
+    seen = _catalogue.look(store, check, DAY, NOW, Runner())
+    return {f["check"]: f for f in seen.findings}
+
+
+@pytest.mark.parametrize(
+    ("age", "status"),
+    [
+        (0, "ok"),
+        (0.79 * DAY, "ok"),
+        (0.8 * DAY, "warning"),
+        (DAY - 1, "warning"),
+        (DAY, "critical"),
+        (9 * DAY, "critical"),
+    ],
+)
+def test_the_newest_set_is_held_against_the_objective(
+    server: FakeServer, store: LocalStore, age: float, status: str
+) -> None:
+    take(server, store, age + 3600, age)
+    found = findings(store)["backup.age"]
+    assert (found["status"], found["value"], found["threshold"]) == (status, int(age), DAY)
+    assert bool(found["remedy"]) == (status != "ok")
+
+
+def test_a_damaged_newest_set_does_not_count(server: FakeServer, store: LocalStore) -> None:
+    take(server, store, 2 * DAY, 60)
+    newest = Path(store.entries()[-1].path)
+    os.truncate(newest / "databases" / "app" / "1.dat.zst", 1)
+    found = findings(store)
+    assert (found["backup.age"]["status"], found["backup.age"]["value"]) == ("critical", 2 * DAY)
+    assert found["backup.damage"]["status"] == "critical"
+    assert found["backup.damage"]["subject"] == f"{newest.name}/databases/app/1.dat.zst"
+    assert str(newest) in found["backup.damage"]["remedy"]
+
+
+def test_a_set_from_the_future_does_not_count_and_the_clock_is_blamed(server: FakeServer, store: LocalStore) -> None:
+    take(server, store, -3600)
+    found = findings(store)["backup.age"]
+    assert found["status"] == "critical"
+    assert "check this host's clock" in found["message"]
+
+
+def test_gaps_that_are_wider_than_the_objective_are_named(server: FakeServer, store: LocalStore) -> None:
+    take(server, store, 10 * DAY, 7 * DAY, 2 * DAY, 0.5 * DAY, 0)
+    found = findings(store)["backup.gap"]
+    assert (found["status"], found["value"]) == ("warning", int(1.5 * DAY))
+    assert "and 2 earlier one(s)" in found["message"]
+    assert "backup.gap" not in findings_of_regular(server, store)
+
+
+def findings_of_regular(server: FakeServer, store: LocalStore) -> dict[str, dict[str, t.Any]]:
+    regular = LocalStore(store.root + "-regular")
+    take(server, regular, DAY, 0.5 * DAY, 0)
+    return findings(regular)
+
+
+def test_leftovers_are_a_warning(server: FakeServer, store: LocalStore) -> None:
+    take(server, store, 60)
+    store.begin("20261124T010000Z-00000000")
+    found = findings(store)["backup.leftover"]
+    assert (found["status"], found["value"]) == ("warning", 1)
+    assert "20261124T010000Z-00000000" in found["message"]
+
+
+def test_no_directory_and_no_mount_are_critical_and_no_empty_store(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert findings(store)["backup.store"]["status"] == "critical"
+    os.makedirs(store.root)
+    assert findings(store)["backup.age"]["status"] == "critical"
+    monkeypatch.setattr(_local, "unmounted", lambda path: "/backups")
+    found = findings(store)
+    assert list(found) == ["backup.store"]
+    assert "Nothing is mounted at /backups" in found["backup.store"]["message"]
+
+
+def test_much_damage_of_one_set_is_summed_up(server: FakeServer, store: LocalStore) -> None:
+    server.rows = dict.fromkeys(range(100, 130), 1)
+    take(server, store, 60)
+    for path in (Path(store.entries()[0].path) / "databases" / "app").glob("*.dat.zst"):
+        path.unlink()
+    seen = _catalogue.look(store, "sizes", DAY, NOW, Runner())
+    damage = [f for f in seen.findings if f["check"] == "backup.damage"]
+    assert len(damage) == _catalogue.SHOWN_PROBLEMS + 1
+    assert "in 11 more files" in damage[-1]["message"]
+    assert len(seen.sets[0]["problems"]) == 31
+
+
+def test_sets_are_described(server: FakeServer, store: LocalStore) -> None:
+    take(server, store, 60)
+    (described,) = _catalogue.look(store, "decode", DAY, NOW, Runner()).sets
+    assert described["id"] == store.entries()[0].id
+    assert (described["age_seconds"], described["rows"], described["databases"]) == (60, 3, ["app"])
+    assert described["verified"] is True
+    assert described["problems"] == []
+
+
+def test_a_set_without_a_manifest_is_listed_by_its_name(server: FakeServer, store: LocalStore) -> None:
+    take(server, store, 60)
+    Path(store.entries()[0].path, "manifest.json").unlink()
+    (described,) = _catalogue.look(store, "none", DAY, NOW, Runner()).sets
+    assert described["snapshot_time"] == "2026-11-24T01:59:00Z"
+    assert described["problems"] == [{"file": "manifest.json", "reason": "it is missing"}]
