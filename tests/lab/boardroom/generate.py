@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026, Boardroom Maintenance contributors
 """Fill Boardroom's database until it has a size. Run as the superuser postgres; needs psql, and nothing of the lab.
@@ -90,10 +89,10 @@ def _vocabulary() -> list[str]:
     words: dict[str, None] = {}
     while len(words) < 5000:
         syllables = 1 + min(3, int(len(words) ** 0.25 * rng.random() / 2))
-        words["".join(rng.choice(onsets) + rng.choice(nuclei) + rng.choice(codas) for _ in range(syllables))] = None
+        words["".join(rng.choice(onsets) + rng.choice(nuclei) + rng.choice(codas) for _n in range(syllables))] = None
     weights = [1 / (rank + 2.7) for rank in range(len(words))]
     share = 65536 / sum(weights)
-    pool = [word for word, weight in zip(words, weights, strict=True) for _ in range(max(1, round(weight * share)))]
+    pool = [word for word, weight in zip(words, weights, strict=True) for _n in range(max(1, round(weight * share)))]
     return (pool + list(words))[:65536]
 
 
@@ -244,7 +243,7 @@ def batch(number: int, bases: dict[str, int]) -> Iterator[str]:
                 words(rng, 4).capitalize(),
                 moment(),
                 f"{rng.randrange(2, 12) * 15} min",
-                [{"topic": words(rng, 4), "minutes": rng.randrange(5, 60)} for _ in range(rng.randrange(2, 8))],
+                [{"topic": words(rng, 4), "minutes": rng.randrange(5, 60)} for _n in range(rng.randrange(2, 8))],
                 prose(rng, 200) if rng.random() < 0.7 else None,
             )
             for i in meetings
@@ -310,7 +309,7 @@ def batch(number: int, bases: dict[str, int]) -> Iterator[str]:
                 rng.choice(organizations),
                 f"[{first_of_month(position)},{first_of_month(position + 1)})",
                 f"{rng.randrange(1000000) / 100:.2f}",
-                [{"text": words(rng, 3), "net": rng.randrange(100000) / 100} for _ in range(3)],
+                [{"text": words(rng, 3), "net": rng.randrange(100000) / 100} for _n in range(3)],
                 moment() if rng.random() < 0.9 else None,
             )
             for position, i in enumerate(ids("invoices"))

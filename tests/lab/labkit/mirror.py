@@ -63,7 +63,7 @@ def parse_deb822(text: str) -> Iterator[Source]:
             if line[:1].isspace():
                 fields[key] = f"{fields.get(key, '')} {line.strip()}"
             elif ":" in line:
-                key, _, value = line.partition(":")
+                key, _colon, value = line.partition(":")
                 key = key.strip().lower()
                 fields[key] = value.strip()
         if fields.get("enabled", "yes").lower() in {"no", "false"} or "deb" not in fields.get("types", "").split():
@@ -81,7 +81,7 @@ def choose(sources: Iterable[Source]) -> Mirror | None:
             continue
         address = source.uri.rstrip("/")
         for suite in source.suites:
-            name, _, pocket = suite.replace("/", "-").partition("-")
+            name, _dash, pocket = suite.replace("/", "-").partition("-")
             if name not in DEBIAN_SUITES:
                 continue
             if pocket in {"security", "updates"} and "security" in (pocket, address.rsplit("-", 1)[-1]):
