@@ -36,10 +36,11 @@ ZSTD_SINCE = 16
 # A set may be this much larger than the one before it without running into the space that must stay free.
 GROWTH = 1.2
 
+# A limit of -2 marks a database whose removal was interrupted; nobody can connect to it.
 DATABASES = """
-SELECT datname AS name, pg_database_size(oid) AS size_bytes, pg_encoding_to_char(encoding) AS encoding,
-       datcollate AS collate, datctype AS ctype
-FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname
+SELECT datname AS name, pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype,
+       CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) ELSE 0 END AS size_bytes
+FROM pg_database WHERE datallowconn AND NOT datistemplate AND datconnlimit <> -2 ORDER BY datname
 """
 CLUSTER = """
 SELECT current_setting('server_version') AS server_version,
@@ -66,12 +67,15 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.
       AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'))
 ORDER BY n.nspname, c.relname
 """
-# A large object lies in pages of a quarter of a block; holes in it are read, and so dumped, as zeros.
+# By the functions that pg_dump reads with: every owner may use them, but only superusers see pg_largeobject. Each is
+# opened for reading (0x40000), measured by going to its end (2), and closed before the next one.
 LARGE_OBJECTS = """
-SELECT m.oid::bigint AS oid,
-       coalesce(max(p.pageno::bigint * (current_setting('block_size')::int / 4) + octet_length(p.data)), 0) AS bytes
-FROM pg_largeobject_metadata m LEFT JOIN pg_largeobject p ON p.loid = m.oid GROUP BY m.oid ORDER BY m.oid
+SELECT m.oid::bigint AS oid, s.bytes + 0 * lo_close(s.fd) AS bytes
+FROM pg_largeobject_metadata m CROSS JOIN LATERAL (
+    SELECT o.fd, lo_lseek64(o.fd, 0, 2) AS bytes FROM (SELECT lo_open(m.oid, 262144) AS fd OFFSET 0) o OFFSET 0
+) s ORDER BY 1
 """
+LARGE_OBJECTS_SIZE = "SELECT pg_table_size('pg_largeobject') AS bytes"
 EXTENSIONS = "SELECT extname AS name, extversion AS version FROM pg_extension ORDER BY extname"
 REVISIONS = """
 SELECT format('%I.%I', n.nspname, c.relname) AS quoted FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -159,6 +163,8 @@ class Backup:
             "database.reachable", self._client.subject, "ok", f"PostgreSQL {plan.cluster['server_version']} answers."
         )
         swept = self._store.leftovers()
+        # What an interrupted run left must not be why there is no space; in check mode it is only counted.
+        spare = sum(self._store.taken(name) for name in swept) if check_mode else 0
         if not check_mode:
             self._client.sweep()
             for name in swept:
@@ -168,6 +174,7 @@ class Backup:
             msg = f"The verified set {plan.good_enough['id']} is {age} old and young enough; no new one is taken."
             path = self._store.path(plan.good_enough["id"])
             return Result(False, msg, plan.good_enough, path, [reachable], swept)
+        self._require_space(plan.need, request.min_free, spare)
         names = ", ".join(d["name"] for d in plan.databases)
         if check_mode:
             msg = f"A set of {names} would be taken (at most about {format_size(plan.need)})."
@@ -198,15 +205,14 @@ class Backup:
                     and not _manifest.damage(entry, "sizes", self._runner)
                 ):
                     return _Plan(cluster, databases, manifest, 0)
-        need = self._expected_bytes(cluster["system_identifier"], databases)
-        self._require_space(need, request.min_free)
-        return _Plan(cluster, databases, None, need)
+        return _Plan(cluster, databases, None, self._expected_bytes(cluster["system_identifier"], databases))
 
     def _expected_bytes(self, identity: str, databases: t.Sequence[t.Mapping[str, t.Any]]) -> int:
         """Bytes that the set may take: as the last one of each database, else as its tables."""
         known: t.Dict[str, int] = {}
         for entry in self._store.entries():
-            if entry.manifest and entry.manifest.get("system_identifier") == identity:
+            whole = entry.manifest and not _manifest.damage(entry, "none", self._runner)
+            if entry.manifest and whole and entry.manifest["system_identifier"] == identity:
                 known.update({d["name"]: d["bytes"] for d in entry.manifest["databases"]})
         need = 0.0
         for database in databases:
@@ -215,10 +221,12 @@ class Backup:
             else:
                 with self._client.session(database["name"]) as session:
                     need += sum(table["size_bytes"] for table in session.query(TABLES))
+                    need += session.value(LARGE_OBJECTS_SIZE)
         return int(need)
 
-    def _require_space(self, need: int, min_free: str) -> None:
+    def _require_space(self, need: int, min_free: str, spare: int) -> None:
         free, size = self._store.free()
+        free += spare
         keep = parse_share(min_free, size, "min_free")
         if free - need < keep:
             what = (
@@ -272,6 +280,7 @@ class Backup:
         except BaseException as exc:
             with contextlib.suppress(OSError, MaintenanceError):
                 self._client.sweep()
+            with contextlib.suppress(OSError):
                 self._store.discard(os.path.basename(hidden))
             if isinstance(exc, OSError):
                 raise MaintenanceError(

@@ -154,7 +154,11 @@ class Client:
         try:
             pipe = subprocess.PIPE
             process = self.start(PSQL, database, stdin=pipe, stdout=pipe, stderr=pipe)
-            return Session(process, f"{self.subject}, database {database}", self.runner.redact, timeout)
+            try:
+                return Session(process, f"{self.subject}, database {database}", self.runner.redact, timeout)
+            except BaseException:
+                self.runner.stop(process)
+                raise
         except MaintenanceError as exc:
             raise unreachable(self.subject, exc) from exc
 
@@ -185,26 +189,15 @@ class HostClient(Client):
 
     def prepare(self, server_version_num: int) -> t.Tuple[int, str]:
         major = server_version_num // 10000
-        found: t.List[t.Tuple[int, str, str]] = []
-        for directory in [*glob.glob(DEBIAN_PROGRAMS), ""]:
-            runner = self.runner.with_path(directory) if directory else self.runner
-            if not runner.find("pg_dump") or not runner.find("pg_restore"):
-                continue
-            version = client_version(runner.run(["pg_dump", "--version"], timeout=30).stdout)
-            found.append((*version, directory))
-        # Debian's pg_dump in PATH is a wrapper that chooses a version by itself: it is the last resort.
-        fitting = sorted((e for e in found if e[0] >= major), key=lambda e: (e[0], not e[2]))
+        fitting, have = programs(self.runner, major)
         if not fitting:
-            have = ", ".join(sorted({entry[1] for entry in found})) or "none"
             raise MaintenanceError(
                 f"The server is PostgreSQL {major}; no pg_dump here is of that version or newer (there is: {have}).",
                 f"Install postgresql-client-{major} on this host, or use client: sibling.",
             )
         # The server's own version first: what a newer one writes, the server's pg_restore may not read.
-        number, version_text, directory = fitting[0]
-        if directory:
-            self.runner = self.runner.with_path(directory)
-        return number, version_text
+        self.runner = fitting[0].runner
+        return fitting[0].major, fitting[0].version
 
     def start(
         self, argv: t.Sequence[str], database: str, *, stdin: t.Any = subprocess.DEVNULL, stdout: t.Any, stderr: t.Any
@@ -347,6 +340,32 @@ def connect_client(
         raise unreachable(f"service {service} of {project_src}", exc) from exc
     cls = ExecClient if kind == "exec" else SiblingClient
     return cls(runner, login, container, container_user)
+
+
+class Programs(t.NamedTuple):
+    """PostgreSQL's programs of one version on this host, and a runner that finds them first."""
+
+    major: int
+    version: str
+    runner: Runner
+
+
+def programs(runner: Runner, major: int) -> t.Tuple[t.List[Programs], str]:
+    """The programs on this host of a major version or newer, the nearest first; and all versions there are, in words.
+
+    :raises ProgramError: one of them does not tell its version.
+    """
+    found: t.List[t.Tuple[int, str, str]] = []
+    for directory in [*glob.glob(DEBIAN_PROGRAMS), ""]:
+        here = runner.with_path(directory) if directory else runner
+        if here.find("pg_dump") and here.find("pg_restore"):
+            found.append((*client_version(here.run(["pg_dump", "--version"], timeout=30).stdout), directory))
+    # Debian's pg_dump in PATH is a wrapper that chooses a version by itself: it is the last resort.
+    fitting = sorted((e for e in found if e[0] >= major), key=lambda e: (e[0], not e[2]))
+    return (
+        [Programs(number, text, runner.with_path(place) if place else runner) for number, text, place in fitting],
+        ", ".join(sorted({text for _number, text, _place in found})) or "none",
+    )
 
 
 def client_version(text: str) -> t.Tuple[int, str]:

@@ -97,13 +97,13 @@ def read(path: str, runner: Runner) -> Content:
             try:
                 hashed, size = _feed(file, feed.write)
             except BrokenPipeError:
-                # It gave up; its exit status and complaint say why.
+                # It gave up; its complaint says why.
                 hashed, size = "", 0
             with contextlib.suppress(BrokenPipeError):
                 feed.close()
             counting.join()
             complaint = complaints.read().decode("utf-8", "replace").strip()
-            if process.wait() != 0:
+            if process.wait() != 0 or not hashed:
                 raise DamagedError(
                     f"it cannot be decoded ({complaint.splitlines()[-1] if complaint else argv[0] + ' failed'})"
                 )
@@ -165,7 +165,8 @@ def table_data(contents: str) -> t.List[TableData]:
     Names are not read: they may hold spaces and line breaks. The oid tells which table it is.
     """
     found = []
-    for line in contents.splitlines():
+    # pg_restore leaves no line break in a name, but may leave what str.splitlines takes for one.
+    for line in contents.split("\n"):
         match = _ROWS_ENTRY.match(line)
         if match:
             found.append(TableData(int(match.group(1)), int(match.group(2))))
@@ -198,9 +199,9 @@ def count_script(stream: t.Iterable[bytes], tables: t.Mapping[bytes, int]) -> Co
             elif current is not None:
                 rows[current] += 1
         elif command or line.startswith(b"COPY "):
-            # The name of a table may hold line breaks.
+            # Names may hold line breaks, and anything before them.
             command += line
-            if line.endswith(b" FROM stdin;\n"):
+            if line.endswith(b" FROM stdin;\n") and command.count(b'"') % 2 == 0:
                 current = _copied(command[len(b"COPY ") : -len(b" FROM stdin;\n")], tables)
                 command, copying = b"", True
                 if current is not None:
@@ -209,7 +210,7 @@ def count_script(stream: t.Iterable[bytes], tables: t.Mapping[bytes, int]) -> Co
             opened = int(line.split(b"'", 2)[1])
             objects[opened] = 0
         elif line.startswith(b"SELECT pg_catalog.lowrite(0, '\\x"):
-            objects[opened] += len(line.split(b"'", 2)[1]) // 2 - 1
+            objects[opened] = objects.get(opened, 0) + len(line.split(b"'", 2)[1]) // 2 - 1
     return Counted(rows, objects, not copying and not command)
 
 

@@ -15,6 +15,7 @@ import json
 import queue
 import re
 import secrets
+import signal
 import subprocess
 import threading
 import time
@@ -23,9 +24,13 @@ import typing as t
 from .._errors import MaintenanceError
 from .._process import pipe_of
 
-# Asked before anything else: names must arrive as they are, and a row that is hidden must be an error, not a gap.
+# Asked before anything else: names must arrive as they are, a row that is hidden must be an error and not a gap, and
+# no limit that a site has set may end a session that holds a snapshot (not every version knows every limit).
 PREAMBLE = (
-    "SET client_encoding = 'UTF8'; SET row_security = off; SET statement_timeout = 0; SET search_path = pg_catalog;"
+    "SET search_path = pg_catalog; SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN "
+    "('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'idle_in_transaction_session_timeout', "
+    "'transaction_timeout'); "
+    "SET client_encoding = 'UTF8'; SET quote_all_identifiers = off; SET row_security = off;"
 )
 PSQL = ("psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password", "--set=VERBOSITY=terse")
 
@@ -116,6 +121,7 @@ class Session:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
+                self._give_up()
                 raise DatabaseError(f"PostgreSQL ({self._subject}) did not answer in time.") from None
             if line is None:
                 raise self._lost()
@@ -123,8 +129,15 @@ class Session:
                 return lines, line[len(self._mark) :]
             lines.append(line)
 
+    def _give_up(self) -> None:
+        """Cancel the statement and ask no more: its late answer would be taken for that of the next one."""
+        # psql passes it on to the server.
+        self._process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):
+            pipe_of(self._process.stdin).close()
+
     def _lost(self) -> DatabaseError:
-        self._process.wait(timeout=10)
+        self._end()
         for reader in self._readers:
             reader.join(timeout=5)
         said = [line for line in self._complaints if line]
@@ -154,16 +167,19 @@ class Session:
         if self._process.stdin:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._end()
         for reader in self._readers:
             reader.join(timeout=5)
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe:
                 pipe.close()
+
+    def _end(self) -> None:
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def __enter__(self) -> Session:
         return self

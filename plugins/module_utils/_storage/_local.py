@@ -130,6 +130,15 @@ class LocalStore:
             raise ValueError(f"{name} is not what an interrupted run left")
         shutil.rmtree(os.path.join(self.root, name))
 
+    def taken(self, name: str) -> int:
+        """Bytes on the disk that a directory of the store takes."""
+        top = os.path.join(self.root, name)
+        return sum(
+            os.lstat(os.path.join(folder, file)).st_blocks * 512
+            for folder, _directories, files in os.walk(top)
+            for file in files
+        )
+
     def free(self) -> t.Tuple[int, int]:
         """Bytes that may still be written on the file system of the directory, and its size."""
         path = self.root
@@ -141,26 +150,32 @@ class LocalStore:
 
 
 def unmounted(path: str, fstab: str = FSTAB) -> str:
-    """The mount point of fstab that should hold C(path) and has nothing mounted; empty when there is none."""
+    """The mount point of fstab that should hold C(path) and has nothing mounted; empty when there is none.
+
+    :param path: absolute; where links lead is what counts
+    """
     try:
         with open(fstab, encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
     except OSError:
         return ""
+    path = os.path.realpath(path)
     for line in lines:
         fields = line.split()
         if len(fields) < 2 or fields[0].startswith("#"):
             continue
         # fstab writes a space as \040.
         point = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m.group(1), 8)), fields[1])
-        below = point != "/" and point.startswith("/") and os.path.commonpath([point, path]) == point
-        if below and not os.path.ismount(point):
+        if not point.startswith("/"):
+            continue
+        place = os.path.realpath(point)
+        if place != "/" and os.path.commonpath([place, path]) == place and not os.path.ismount(place):
             return point
     return ""
 
 
 def own(directory: str) -> t.List[str]:
-    """Make everything below a directory root's alone (0700, 0600); relative paths of its files, sorted.
+    """Make everything below a directory root's alone (0700, 0600) and durable; relative paths of its files, sorted.
 
     Whoever wrote it until now is kept from changing it first.
 
@@ -185,6 +200,8 @@ def own(directory: str) -> t.List[str]:
             try:
                 os.fchown(descriptor, os.geteuid(), os.getegid())
                 os.fchmod(descriptor, 0o600)
+                # Not every program that dumps syncs what it wrote.
+                os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             files.append(os.path.relpath(path, directory))

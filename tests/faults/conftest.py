@@ -1,0 +1,101 @@
+# Copyright (c) 2026, Boardroom Maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One host for all fault tests, and the page that says what they saw (docs/reliability.md)."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+import support
+from faultkit import DATABASE, INVENTORY, NAME, RUNBOOK_DIR, SCRIPT, SUPERUSER_PASSWORD, Site, keep_host
+from faultpage import Page
+
+RUNBOOK_SOURCE = support.ROOT / "tests" / "lab" / "images" / "bookworm" / "backup_db.sh"
+
+
+_PAGE = Page()
+
+
+@pytest.fixture(scope="session")
+def page() -> Page:
+    """What was observed."""
+    return _PAGE
+
+
+@pytest.fixture(scope="session")
+def site() -> t.Iterator[Site]:
+    """The prepared host with one set in its store and the runbook's script beside it."""
+    support.lab("up", NAME, "--megabytes", "200")
+    try:
+        made = Site()
+        program = str(Path(sys.executable).parent / "ansible-playbook")
+        prepare = [program, "-i", str(INVENTORY), str(support.ROOT / "playbooks" / "prepare.yml")]
+        done = subprocess.run(
+            prepare,
+            cwd="/",
+            env=support.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        made.sql(f"ALTER ROLE postgres PASSWORD '{SUPERUSER_PASSWORD}'")
+        support.feed(NAME, ["tee", SCRIPT], RUNBOOK_SOURCE.read_bytes())
+        made.sh(
+            f"mkdir -p {RUNBOOK_DIR} && rm -f {RUNBOOK_DIR}/* && cd /root && umask 077 && "
+            f"echo 'localhost:5432:*:postgres:{SUPERUSER_PASSWORD}' >.pgpass"
+        )
+        first = made.backup()
+        assert not first.failed, first.msg
+        whole = made.script()
+        # Without a fault the script makes a whole dump: what it does below is the fault's doing.
+        assert whole.rc == 0 and whole.files[0]["whole"], whole
+        _PAGE.versions = {
+            "PostgreSQL": made.sql("SHOW server_version").split()[0],
+            "ansible-core": subprocess.run(
+                [sys.executable, "-c", "import ansible.release as r; print(r.__version__)"],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip(),
+            "Python": f"{platform.python_version()} here and {made.sh('python3 -V').split()[1]} on the host",
+            "database": f"`{DATABASE}` of {made.sql(f'SELECT pg_size_pretty(pg_database_size($${DATABASE}$$))')}",
+        }
+        yield made
+    finally:
+        if not keep_host():
+            support.lab("down", NAME)
+
+
+def pytest_deselected(items: t.Sequence[pytest.Item]) -> None:
+    """A part of the tests proves a part only."""
+    _PAGE.partial = _PAGE.partial or bool(items)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the page after a whole, successful run."""
+    here = Path(__file__).resolve().parent
+    ran = {Path(item.path).name for item in session.items}
+    whole = not _PAGE.partial and ran == {p.name for p in here.glob("test_*.py")}
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == 0 and whole and not session.config.option.collectonly and reporter is not None:
+        passed = len(reporter.stats.get("passed", []))
+        seconds = datetime.datetime.now().timestamp() - session.config.stash[STARTED]
+        if passed == len(session.items):
+            _PAGE.write(passed, seconds)
+
+
+STARTED = pytest.StashKey[float]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Remember when the run began."""
+    config.stash[STARTED] = datetime.datetime.now().timestamp()

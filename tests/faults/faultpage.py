@@ -1,0 +1,72 @@
+# Copyright (c) 2026, Boardroom Maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page that says what the fault tests saw (docs/reliability.md)."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import subprocess
+
+import support
+
+PAGE = support.ROOT / "docs" / "reliability.md"
+NOT_ASKED = "n/a"
+
+
+class Page:
+    """Collects what was observed."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, str, str]] = []
+        self.versions: dict[str, str] = {}
+        self.partial = False
+
+    def add(self, section: str, fault: str, ours: str, runbook: str = NOT_ASKED) -> None:
+        """One row of the table."""
+        self.rows.append((section, fault, ours, runbook))
+
+    def write(self, count: int, seconds: float) -> None:
+        """Write the page."""
+        git = ["git", "-C", str(support.ROOT)]
+        revision = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", ":!docs/reliability.md"], capture_output=True, text=True, check=True
+        )
+        state = revision.stdout.strip() + (" with uncommitted changes" if changed.stdout.strip() else "")
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        lines = [
+            "<!--",
+            "Copyright (c) 2026, Boardroom Maintenance contributors",
+            "SPDX-License-Identifier: GPL-3.0-or-later",
+            "Written by tests/faults/faultpage.py at the end of a whole, successful run; do not edit.",
+            "-->",
+            "# Reliability: faults and kills",
+            "",
+            (
+                f"Every fault below was done to a real server, from outside, by `make faults` on"
+                f" {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}: revision {state}, {versions},"
+                f" {count} tests in {seconds / 60:.0f} minutes."
+            ),
+            "",
+            (
+                "With each fault the test asserts: the module fails (or gives the right finding) in one sentence without"
+                " traceback or secret; every set that was there is the same afterwards, byte by byte; nothing half-done is"
+                " listed; no program of the backup is left running."
+            ),
+            "",
+            (
+                "The right column is the runbook's `backup_db.sh`, unchanged, under the same fault; its connection was"
+                f" adapted by `~/.pgpass` only. A dump is whole when it ends with PostgreSQL's own last line."
+                f" {NOT_ASKED}: the fault does not apply to it, or was not done to it."
+            ),
+        ]
+        section = ""
+        for row in self.rows:
+            if row[0] != section:
+                section = row[0]
+                lines += ["", f"## {section}", ""]
+                lines += ["| fault | boardroom.maintenance | the runbook's script |", "| --- | --- | --- |"]
+            cells = [re.sub(r"\s+", " ", cell).replace("|", "\\|") for cell in row[1:]]
+            lines.append(f"| {' | '.join(cells)} |")
+        PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,161 @@
+# Copyright (c) 2026, Boardroom Maintenance contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module's own process is killed at random moments, and two runs meet."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import support
+from faultkit import DATABASE, DEST, DUMPING, RUNBOOK_DIR, SCRIPT, SCRIPT_DUMPING, Script, Site, one_sentence
+from faultpage import Page
+
+SECTION = "Kills, and two runs at once"
+INSTANCE = "kills"
+KILLS = 14
+SEED = 20261124
+
+# Kills the module's process so many seconds after it appeared; says what the store looked like then.
+KILL = """
+import glob, os, signal, sys, time
+delay = float(sys.argv[1])
+def found():
+    pids = []
+    for entry in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            words = open(entry, "rb").read().split(b"\\0")
+        except OSError:
+            continue
+        if b"python" in os.path.basename(words[0]) and any(b"AnsiballZ_pg_backup.py" in word for word in words[1:2]):
+            pids.append(int(entry.split("/")[2]))
+    return pids
+print("watching", flush=True)
+deadline = time.monotonic() + 60
+while not found():
+    if time.monotonic() > deadline:
+        sys.exit("the module never started")
+    time.sleep(0.002)
+time.sleep(delay)
+pids = found()
+for pid in pids:
+    os.kill(pid, signal.SIGKILL)
+hidden = glob.glob(sys.argv[2] + "/*/.incomplete-*", include_hidden=True)
+files = glob.glob(sys.argv[2] + "/*/.incomplete-*/**/*.*", include_hidden=True, recursive=True)
+print(len(pids), len(hidden), len(files), flush=True)
+"""
+
+
+def _kill_after(site: Site, delay: float) -> tuple[bool, str]:
+    """Start a backup and kill it; whether it was still at work, and in which phase."""
+    watcher = support.open_on(site.name, ["python3", "-c", KILL, f"{delay:.3f}", DEST])
+    assert watcher.stdout and watcher.stdout.readline() == b"watching\n"
+    module = site.start("pg_backup", {"instance": INSTANCE}, pipelining=False)
+    said = watcher.communicate(timeout=120)[0].decode().split()
+    assert watcher.returncode == 0, said
+    output = module.communicate(timeout=120)[0]
+    killed, hidden, files = (int(word) for word in said)
+    assert killed == 0 or "CHANGED" not in output, output
+    phase = "before anything was written" if not hidden else "while it dumped or verified" if files else "at its start"
+    return bool(killed), phase
+
+
+def test_killed_at_random_moments(site: Site, page: Page) -> None:
+    began = time.monotonic()
+    undisturbed = site.finish(site.start("pg_backup", {"instance": INSTANCE}, pipelining=False))
+    assert not undisturbed.failed, undisturbed.msg
+    longest = time.monotonic() - began
+    chance = random.Random(SEED)
+    phases: dict[str, int] = {}
+    killed = swept = 0
+    for number in range(KILLS):
+        # Evenly over the whole run, at random within each part of it.
+        delay = (number + chance.random()) / KILLS * longest * 0.8
+        before = site.tree()
+        was_killed, phase = _kill_after(site, delay)
+        # What the module had started dies with it; the kernel needs a moment.
+        support.wait_for(
+            "no program of the backup is left",
+            lambda: not any("/.incomplete-" not in line for line in site.leftovers().splitlines()),
+            seconds=10,
+        )
+        after = site.tree()
+        if not was_killed:
+            # It had ended by itself; then its set is whole.
+            assert all(line in after for line in before.splitlines() if "manifest.json" in line)
+            continue
+        killed += 1
+        phases[phase] = phases.get(phase, 0) + 1
+        if after != before:
+            # Killed after the set had become visible, before Ansible heard of it: it must be whole.
+            assert set(before.splitlines()) < set(after.splitlines())
+        seen = site.info(instance=INSTANCE, check="hashes")
+        assert not seen.failed, seen.msg
+        assert not seen.found("backup.damage"), seen.result
+        assert all(each["verified"] and not each["problems"] for each in seen.result["sets"])
+        if number % 3 == 0:
+            again = site.backup(instance=INSTANCE)
+            assert not again.failed and again.result["changed"], again.msg
+            swept += len(again.result["swept"])
+            assert site.leftovers() == ""
+    again = site.backup(instance=INSTANCE)
+    assert not again.failed and again.result["changed"], again.msg
+    swept += len(again.result["swept"])
+    with site.nothing_lost():
+        seen = site.info(instance=INSTANCE, check="decode")
+        assert not seen.failed and not seen.found("backup.damage"), seen.msg
+    assert killed >= 12 or killed >= KILLS - 2, phases
+    assert phases.get("while it dumped or verified", 0) >= 3, phases
+    assert swept >= 1
+    script = _script_killed(site)
+    when = ", ".join(f"{count} {phase}" for phase, count in sorted(phases.items()))
+    page.add(
+        SECTION,
+        f"SIGKILL of the process at {killed} random moments (seed {SEED})",
+        f"{killed} of {killed}: earlier sets the same, nothing half-done listed, no program left running; "
+        f"the next run swept what was left ({swept} in all) and succeeded. Killed: {when}",
+        f"(killed once, in mid-dump) {script.said()}; the next run does not sweep it",
+    )
+
+
+def _script_killed(site: Site) -> Script:
+    """The runbook's script and its pg_dump killed in mid-dump."""
+    kill = f"pkill -9 -x pg_dump; pkill -9 -f '^bash {SCRIPT}'; true"
+    script = site.script(harm=(SCRIPT_DUMPING, kill))
+    assert not any(file["whole"] for file in script.files), script
+    return script
+
+
+def test_second_run_refuses_at_once(site: Site, page: Page) -> None:
+    first = site.start("pg_backup", {"instance": INSTANCE})
+    watcher = site.watch(DUMPING, "true")
+    site.acted(watcher)
+    second = site.backup(instance=INSTANCE, lock_wait=1)
+    answer = site.finish(first)
+    assert not answer.failed, answer.msg
+    said = one_sentence(second, "Another step is changing this host: pg_backup")
+    site.sh(f"rm -f {RUNBOOK_DIR}/*")
+    # Two at once begin in the same second of their file names.
+    site.sh(
+        "while [ $(date +%N | sed 's/^0*//;s/^$/0/') -gt 200000000 ]; do sleep 0.01; done; "
+        f"bash {SCRIPT} >/dev/null 2>&1 </dev/null & bash {SCRIPT} >/dev/null 2>&1 </dev/null & wait"
+    )
+    script = site.script_result(0)
+    page.add(
+        SECTION,
+        "a second run while the first is at work, `lock_wait: 1`",
+        f"the first succeeds; the second fails: “{said}”",
+        f"both started in one second: {script.said()}",
+    )
+
+
+def test_second_run_waits(site: Site, page: Page) -> None:
+    first = site.start("pg_backup", {"instance": INSTANCE})
+    second = site.start("pg_backup", {"instance": INSTANCE, "lock_wait": 120})
+    answers = [site.finish(first), site.finish(second)]
+    assert all(not a.failed and a.result["changed"] for a in answers), [a.msg for a in answers]
+    assert len({a.result["backup"]["id"] for a in answers}) == 2
+    assert site.leftovers() == ""
+    seen = site.info(instance=INSTANCE, check="hashes")
+    assert not seen.found("backup.damage") and not seen.failed
+    page.add(SECTION, "the same, `lock_wait: 120`", f"both succeed, one after the other ({DATABASE} twice, whole)")
