@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import datetime
 import json
+import math
 import os
 import re
 import time
@@ -97,7 +98,8 @@ def require_sense(endpoints: t.Sequence[Endpoint], projects: t.Sequence[Project]
         if endpoint.retries < 0:
             raise MaintenanceError(f"{where}: retries is {endpoint.retries}, but cannot be less than 0.")
         low, high = endpoint.latency_warning, endpoint.latency_critical
-        if any(bound is not None and bound <= 0 for bound in (low, high)):
+        # Written so that it refuses what is no number (nan, inf), too.
+        if any(bound is not None and not 0 < bound < math.inf for bound in (low, high)):
             raise MaintenanceError(f"{where}: a latency must be more than 0 milliseconds.")
         if low is not None and high is not None and low > high:
             raise MaintenanceError(f"{where}: latency_warning ({low:g}) is above latency_critical ({high:g}).")

@@ -32,6 +32,8 @@ _PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 _SAFE = "/%:@!$&'()*+,;=~-._?"
 _LEAVE_BEHIND = ("authorization", "cookie", "proxy-authorization")
+_LONGEST = 86400
+_LOADING = threading.Lock()
 
 
 class Request(t.NamedTuple):
@@ -112,8 +114,10 @@ def check(request: Request, where: str) -> None:
         _target(request.url, request.connect_to)
     except ValueError as exc:
         raise MaintenanceError(f"{where}: {exc}") from None
-    if request.timeout <= 0:
-        raise MaintenanceError(f"{where}: timeout is {request.timeout:g}, but must be more than 0 seconds.")
+    if not 0 < request.timeout <= _LONGEST:
+        raise MaintenanceError(
+            f"{where}: timeout is {request.timeout:g}, but must be more than 0 and at most {_LONGEST} seconds."
+        )
     for name, value in request.headers.items():
         if not _TOKEN.match(name) or re.search(r"[\r\n\0]", str(value)) or not _latin(str(value)):
             # Not the value: it may be a secret.
@@ -134,8 +138,8 @@ def fetch(request: Request, clock: t.Callable[[], float] = time.monotonic) -> Re
     :raises MaintenanceError: the request itself is wrong; see C(check).
     """
     if request.url.startswith("https:"):
-        # Reading the authorities takes longer than many an answer, and is not the server's doing.
-        with contextlib.suppress(OSError):
+        # Reading the authorities takes longer than many an answer, and is not the server's doing; once is enough.
+        with _LOADING, contextlib.suppress(OSError):
             _tls(request.ca_path)
     began = clock()
     deadline = _Deadline(began + request.timeout, clock)

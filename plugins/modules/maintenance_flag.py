@@ -45,7 +45,8 @@ options:
     default: unknown
   expires_in:
     description:
-      - The host lifts the flag after this time, a number with V(s), V(m), V(h) or V(d); or V(never).
+      - The host lifts the flag after this time, a number with V(s), V(m), V(h) or V(d), from V(1m) to V(366d); or
+        V(never).
     type: str
     default: 2h
   renew:
@@ -62,7 +63,7 @@ options:
   verify_url:
     description:
       - A URL behind nginx that must answer 503 while the flag is up, and must not afterwards. Not probed when not
-        given.
+        given. Its query appears in no message.
       - A flag that nginx does not see is taken back, and the module fails.
     type: str
   connect_to:
@@ -148,8 +149,8 @@ def wish_of(params: t.Mapping[str, t.Any]) -> Wish:
     """What the flag should say."""
     forever = params["expires_in"] == "never"
     seconds = None if forever else parse_duration(params["expires_in"], "expires_in")
-    if seconds is not None and seconds < 60:
-        raise MaintenanceError(f"expires_in is {params['expires_in']}, but must be at least 1m, or never.")
+    if seconds is not None and not 60 <= seconds <= 366 * 86400:
+        raise MaintenanceError(f"expires_in is {params['expires_in']}, but must be from 1m to 366d, or never.")
     return Wish(params["owner"], params["reason"], seconds, params["run_id"] or "", params["renew"])
 
 
@@ -157,6 +158,8 @@ def work(params: t.Mapping[str, t.Any], context: Context) -> Outcome:
     """Change the flag, or look at it."""
     if not os.path.isabs(params["path"]):
         raise MaintenanceError(f"path is {params['path']!r}, but must be an absolute path.")
+    if not params["path"].isprintable():
+        raise MaintenanceError(f"path is {params['path']!r}, but must have no control characters.")
     wish = wish_of(params)
     flag = Flag(params["path"], Expiry(context.runner, params["path"]), Probe(request_of(params)))
     if params["state"] == "enabled":

@@ -158,6 +158,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _backup, _options
+from ansible_collections.boardroom.maintenance.plugins.module_utils._size import parse_share
 from ansible_collections.boardroom.maintenance.plugins.module_utils._step import ARGUMENTS, Context, Outcome, execute
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._local import LocalStore, store_root
 from ansible_collections.boardroom.maintenance.plugins.module_utils._time import parse_duration
@@ -168,6 +169,12 @@ def request_of(params: t.Mapping[str, t.Any]) -> _backup.Request:
     if params["jobs"] < 1:
         raise MaintenanceError(f"jobs is {params['jobs']}, but must be at least 1.")
     _backup.compression(params["compress"])
+    parse_share(params["min_free"], 1, "min_free")
+    # To PostgreSQL no time at all means without end.
+    limits = {name: parse_duration(params[name], name) for name in ("timeout", "lock_wait_timeout")}
+    for name, seconds in limits.items():
+        if seconds < 1:
+            raise MaintenanceError(f"{name} is {params[name]}, but must be at least 1s.")
     return _backup.Request(
         databases=params["databases"],
         login_db=params["login_db"],
@@ -176,8 +183,8 @@ def request_of(params: t.Mapping[str, t.Any]) -> _backup.Request:
         min_free=params["min_free"],
         max_age=parse_duration(params["max_age"], "max_age"),
         force=params["force"],
-        timeout=parse_duration(params["timeout"], "timeout"),
-        lock_wait=parse_duration(params["lock_wait_timeout"], "lock_wait_timeout"),
+        timeout=limits["timeout"],
+        lock_wait=limits["lock_wait_timeout"],
         with_globals=params["globals"],
         release=params["release"],
     )

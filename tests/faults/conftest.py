@@ -8,6 +8,7 @@ import datetime
 import platform
 import subprocess
 import sys
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -31,9 +32,11 @@ def page() -> Page:
 @pytest.fixture(scope="session")
 def site() -> t.Iterator[Site]:
     """The prepared host with one set in its store and the runbook's script beside it."""
-    support.lab("up", NAME, "--megabytes", "200")
+    support.lab("up", NAME, "--megabytes", "120")
     try:
-        made = Site()
+        # A socket's path must be short: pytest's own directories are not.
+        sockets = tempfile.mkdtemp(prefix="faults-")
+        made = Site(sockets)
         program = str(Path(sys.executable).parent / "ansible-playbook")
         prepare = [program, "-i", str(INVENTORY), str(support.ROOT / "playbooks" / "prepare.yml")]
         done = subprocess.run(

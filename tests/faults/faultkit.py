@@ -112,10 +112,14 @@ class Site:
 
     name = NAME
 
+    def __init__(self, sockets: str) -> None:
+        """Keep one connection open for all commands; its socket lies in this directory."""
+        self._shared = ["-o", "ControlMaster=auto", "-o", f"ControlPath={sockets}/%C", "-o", "ControlPersist=120"]
+
     def sh(self, script: str, check: bool = True, timeout: float = 180) -> str:
         """Run a shell script on the host as root; its output."""
         done = subprocess.run(
-            ["ssh", "-F", str(support.ROOT / ".lab" / "ssh_config"), NAME, "sudo bash -s"],
+            ["ssh", "-F", str(support.ROOT / ".lab" / "ssh_config"), *self._shared, NAME, "sudo bash -s"],
             input=f"cd /\n{script}\n",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -50,9 +50,9 @@ class Page:
             ),
             "",
             (
-                "With each fault the test asserts: the module fails (or gives the right finding) in one sentence without"
-                " traceback or secret; every set that was there is the same afterwards, byte by byte; nothing half-done is"
-                " listed; no program of the backup is left running."
+                "With each fault the test asserts: the module fails (or gives the right finding) in one sentence"
+                " without traceback or secret; every set that was there is the same afterwards, byte by byte; nothing"
+                " half-done is listed; no program of the backup is left running."
             ),
             "",
             (

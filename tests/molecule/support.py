@@ -92,6 +92,26 @@ def play(scenario: str, playbook: str, *arguments: str) -> Played:
     return Played(done.returncode, done.stdout)
 
 
+def module(scenario: str, name: str, which: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Run a module of the collection on a host, as an operator does ad hoc; its result, also when it fails."""
+    program = str(Path(sys.executable).parent / "ansible")
+    inventory = str(ROOT / "molecule" / scenario / "inventory")
+    call = ["-m", f"boardroom.maintenance.{which}", "-a", json.dumps(arguments), "--become"]
+    done = subprocess.run(
+        [program, "-i", inventory, name, *call],
+        cwd="/",
+        env={**environment(), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert "=> {" in done.stdout, done.stdout + done.stderr
+    result: dict[str, t.Any] = json.loads("{" + done.stdout.partition("=> {")[2])
+    return {"failed": done.returncode != 0, **result}
+
+
 def start(scenario: str, playbook: str, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a playbook in a process group of its own; its output goes to a file."""
     with log.open("wb") as file:

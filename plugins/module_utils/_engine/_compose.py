@@ -117,7 +117,7 @@ class Engine:
             raise EngineError(
                 "project",
                 f"Compose cannot read the project in {project_src}: {why}",
-                f"Try it there by hand: {' '.join([*done.argv[:2], 'config'])}.",
+                f"Try it there by hand: {' '.join([*self._compose_command(), *options, 'config'])}.",
             )
         return sorted({line.strip() for line in done.stdout.splitlines() if line.strip()})
 

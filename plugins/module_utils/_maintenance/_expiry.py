@@ -134,7 +134,9 @@ class Expiry:
                 )
         except (OSError, MaintenanceError) as exc:
             self.disarm()
-            said = exc.message if isinstance(exc, MaintenanceError) else f"{exc.strerror}: {exc.filename}."
+            said = (
+                exc.message if isinstance(exc, MaintenanceError) else f"{exc.strerror} ({exc.filename or self._dir})."
+            )
             raise MaintenanceError(
                 f"The timer that lifts the flag could not be made, so the flag is not put up: {said}",
                 getattr(exc, "remedy", ""),

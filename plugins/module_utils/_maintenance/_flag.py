@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
+import re
 import stat
 import tempfile
 import time
@@ -17,7 +19,7 @@ import typing as t
 
 from .._errors import MaintenanceError
 from .._findings import Finding, finding
-from .._http import Request, Response, fetch
+from .._http import Request, Response, fetch, shown
 from .._lock import sync_directory
 from .._time import format_duration, format_utc, new_id, parse_utc
 from ._expiry import Expiry
@@ -25,6 +27,8 @@ from ._expiry import Expiry
 SCHEMA = 1
 # More than this is no flag of ours, and need not be read.
 MAX_BYTES = 65536
+# An identifier goes into a unit that root runs, and whoever owns the flag's directory can write the flag.
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 # nginx may need a moment: workers that are busy, a cache of file metadata that is about to end.
 PROOF_SECONDS = 10.0
 PROOF_PAUSE = 0.25
@@ -176,7 +180,7 @@ class Flag:
         """Put the flag up, unless one is up; somebody else's stays as it is.
 
         :raises MaintenanceError: it cannot be made, its expiry cannot be kept, or nginx does not see it; nothing of it
-            is left then.
+            is left then. (A flag whose new text cannot be written stays up with its earlier one, until the new time.)
         """
         standing = self.read()
         before = self._text() if standing else ""
@@ -232,16 +236,23 @@ class Flag:
             )
 
     def _put_up(self, content: Content, replace: bool) -> t.List[Finding]:
-        if content.expires:
-            # First the timer: a flag that nobody lifts is the worse of the two.
-            self._expiry.arm(content.id, content.expires)
-        else:
-            self._expiry.disarm()
+        try:
+            if content.expires:
+                # First the timer: a flag that nobody lifts is the worse of the two.
+                self._expiry.arm(content.id, content.expires)
+            else:
+                self._expiry.disarm()
+        except MaintenanceError:
+            # The timer of a flag that is to be renewed is gone by now.
+            self._take_back(content)
+            raise
         earlier = self._probe.look() if not replace else None
         try:
             self._write(content.text(), replace)
         except OSError as exc:
-            self._expiry.disarm()
+            if not replace:
+                self._take_back(content)
+            # Else the flag's earlier text stays, and the timer lifts it all the same.
             if isinstance(exc, FileExistsError):
                 raise MaintenanceError(
                     f"Somebody put up {self.path} in this moment; it is left as it is.", "Look whose it is."
@@ -252,9 +263,15 @@ class Flag:
         try:
             return self._prove_up(earlier)
         except MaintenanceError:
-            self._remove()
-            self._expiry.disarm()
+            self._take_back(content)
             raise
+
+    def _take_back(self, content: Content) -> None:
+        """Remove this flag and its timer; what somebody put in its place meanwhile stays."""
+        standing = self.read()
+        if standing is not None and standing.content is not None and standing.content.id == content.id:
+            self._remove()
+        self._expiry.disarm()
 
     def _write(self, text: str, replace: bool) -> None:
         directory = os.path.dirname(self.path)
@@ -283,7 +300,7 @@ class Flag:
         proven, answer = self._probe.until(
             lambda r: r.status == 503 and not (same_before and earlier is not None and r.body == earlier.body)
         )
-        url = self._probe.request.url
+        url = shown(self._probe.request.url)
         if proven:
             return [finding("maintenance.page", url, "ok", f"{url} answers 503 while the flag is up.")]
         if answer is not None and answer.status == 503:
@@ -333,18 +350,22 @@ class Flag:
     def _prove_down(self, meanwhile: t.Optional[Response]) -> t.List[Finding]:
         if self._probe.request is None:
             return []
-        url = self._probe.request.url
+        url = shown(self._probe.request.url)
         page = meanwhile.body if meanwhile is not None and meanwhile.status == 503 else None
         proven, answer = self._probe.until(lambda r: r.status != 503 and not r.reason)
-        if proven:
+        remedy = "Look at the application and at nginx."
+        if proven and (answer is None or answer.status < 500):
             return [finding("maintenance.page", url, "ok", f"{url} {_said(answer)} again.")]
+        if proven:
+            message = f"The maintenance page is down, but {url} {_said(answer)}."
+            return [finding("maintenance.page", url, "warning", message, remedy=remedy)]
         if answer is not None and answer.status == 503 and answer.body == page:
             raise MaintenanceError(
                 f"The flag {self.path} is down, but {url} goes on answering 503 with the same page.",
                 "Look for another flag or a cache of file metadata (open_file_cache) in nginx.",
             )
         message = f"The flag is down, but {url} {_said(answer)}."
-        return [finding("maintenance.page", url, "critical", message, remedy="Look at the application and at nginx.")]
+        return [finding("maintenance.page", url, "critical", message, remedy=remedy)]
 
     def look(self, now: datetime.datetime) -> Change:
         """Say whether the flag is up. Nothing is changed."""
@@ -371,9 +392,9 @@ class Flag:
         )
 
     def _text(self) -> str:
-        """The flag's text, for the diff; empty when it cannot be read."""
+        """The flag's text, for the diff; empty when it cannot be read or is no file."""
         try:
-            with open(self.path, encoding="utf-8", errors="replace") as file:
+            with _open(self.path) as file:
                 return file.read(MAX_BYTES)
         except OSError:
             return ""
@@ -394,20 +415,31 @@ def _said(answer: t.Optional[Response]) -> str:
     return answer.message if answer.reason else f"answers {answer.status}"
 
 
+def _open(path: str) -> t.TextIO:
+    """Open a file to read it, and only a file: never what a link points to, and a pipe would wait for ever.
+
+    :raises OSError: it is something else, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a file", path)
+    return os.fdopen(descriptor, encoding="utf-8", errors="replace")
+
+
 def _parse(path: str) -> t.Optional[Content]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, encoding="utf-8") as file:
+        with _open(path) as file:
             document = json.loads(file.read(MAX_BYTES))
-        if document["schema"] != SCHEMA:
+        if document["schema"] != SCHEMA or not _ID.fullmatch(document["id"]):
             return None
         return Content(
-            id=str(document["id"]),
+            id=document["id"],
             owner=str(document["owner"]),
             reason=str(document["reason"]),
             since=parse_utc(document["since"]),
             expires=parse_utc(document["expires"]) if document["expires"] else None,
             run_id=str(document["run_id"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -211,9 +211,13 @@ class Backup:
         """Bytes that the set may take: as the last one of each database, else as its tables."""
         known: t.Dict[str, int] = {}
         for entry in self._store.entries():
-            whole = entry.manifest and not _manifest.damage(entry, "none", self._runner)
-            if entry.manifest and whole and entry.manifest["system_identifier"] == identity:
-                known.update({d["name"]: d["bytes"] for d in entry.manifest["databases"]})
+            manifest = entry.manifest
+            if (
+                manifest
+                and not _manifest.damage(entry, "none", self._runner)
+                and manifest["system_identifier"] == identity
+            ):
+                known.update({d["name"]: d["bytes"] for d in manifest["databases"]})
         need = 0.0
         for database in databases:
             if database["name"] in known:
@@ -554,7 +558,9 @@ def dump_failed(database: str, status: int, stderr: str) -> MaintenanceError:
     said = (causes or lines or ["without a message"])[0]
     said = re.sub(r"^pg_dump: (error|fatal): ", "", said)
     remedy = "The set was thrown away and nothing was replaced."
-    if "lock" in stderr and "timeout" in stderr:
+    if "timeout" in stderr and "lock" in stderr.lower():
+        # pg_dump waits for locks under a statement_timeout, and complains of that.
+        said = "a table stayed locked for longer than lock_wait_timeout"
         remedy += " Something holds a table locked, such as a migration: wait for it, then run this playbook again."
     elif "no password supplied" in stderr or "password authentication failed" in stderr:
         remedy += " Give the role's password: login_password, in the inventory maintenance_postgres_password."

@@ -14,7 +14,7 @@ from .._errors import MaintenanceError
 from .._findings import Finding, finding, judge
 from .._process import Runner
 from .._size import format_size
-from .._storage._local import INCOMPLETE, Entry, LocalStore
+from .._storage._local import INCOMPLETE, MANIFEST, Entry, LocalStore
 from .._time import format_duration, format_utc
 from . import _manifest
 
@@ -50,7 +50,8 @@ def look(
     except MaintenanceError as exc:
         return Overview([], [finding("backup.store", store.root, "critical", exc.message, remedy=exc.remedy)])
     if check == "decode":
-        _manifest.require_programs((entry.manifest for entry in entries if entry.manifest), runner)
+        whole = [entry for entry in entries if not _manifest.damage(entry, "none", runner)]
+        _manifest.require_programs((entry.manifest for entry in whole if entry.manifest), runner)
     sets = [_describe(entry, _manifest.damage(entry, check, runner, jobs), now) for entry in entries]
     findings = [
         _age(store, sets, objective, now),
@@ -62,8 +63,9 @@ def look(
 
 
 def _describe(entry: Entry, problems: t.Sequence[_manifest.Problem], now: datetime.datetime) -> t.Dict[str, t.Any]:
-    manifest = entry.manifest or {}
-    taken = _taken(entry)
+    # A manifest that was changed proves nothing, and may lack anything.
+    manifest = entry.manifest if entry.manifest and MANIFEST not in (file for file, _reason in problems) else {}
+    taken = _taken(entry, manifest)
     return {
         "id": entry.id,
         "path": entry.path,
@@ -80,13 +82,10 @@ def _describe(entry: Entry, problems: t.Sequence[_manifest.Problem], now: dateti
     }
 
 
-def _taken(entry: Entry) -> datetime.datetime:
-    """When the snapshot was made; for a set without a manifest, what its name says."""
-    if entry.manifest:
-        try:
-            return _manifest.snapshot_time(entry.manifest)
-        except (KeyError, TypeError, ValueError):
-            pass
+def _taken(entry: Entry, manifest: _manifest.Manifest) -> datetime.datetime:
+    """When the snapshot was made; for a set without a manifest that counts, what its name says."""
+    if manifest:
+        return _manifest.snapshot_time(manifest)
     stamp = datetime.datetime.strptime(entry.id.partition("-")[0], "%Y%m%dT%H%M%SZ")
     return stamp.replace(tzinfo=datetime.timezone.utc)
 

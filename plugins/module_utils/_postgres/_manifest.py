@@ -20,6 +20,7 @@ from .._process import ProgramError, Runner, pipe_of
 from .._storage._local import MANIFEST, Entry
 from .._time import parse_utc
 from . import _decode
+from ._client import client_version, programs
 
 SCHEMA = 1
 # From the quickest look to the closest.
@@ -97,7 +98,7 @@ def damage(entry: Entry, check: str, runner: Runner, jobs: int = 2) -> t.List[Pr
     if check == "decode":
         for database in manifest["databases"]:
             if database["format"] == "custom" and not any(p[0] == database["path"] for p in problems):
-                problems += _decode_custom(entry.path, database, runner)
+                problems += _decode_custom(entry.path, database, _restorer(manifest, runner))
     return sorted(problems)
 
 
@@ -155,6 +156,21 @@ def _look(
     return None
 
 
+def _restorer(manifest: Manifest, runner: Runner) -> Runner:
+    """A runner that finds a pg_restore of the version that dumped the set, or of a newer one.
+
+    :raises ProgramError: there is none; an older one would take the set for damaged.
+    """
+    version = manifest["client_version"]
+    fitting, have = programs(runner, client_version(f"(PostgreSQL) {version}")[0])
+    if not fitting:
+        raise ProgramError(
+            f"Set {manifest['id']} needs pg_restore {version} or newer to be decoded; this host has: {have}.",
+            remedy="Install that postgresql-client on this host, or look with check: hashes.",
+        )
+    return fitting[0].runner
+
+
 def _decode_custom(directory: str, database: t.Mapping[str, t.Any], runner: Runner) -> t.List[Problem]:
     tables = {table["quoted"].encode("utf-8"): table["oid"] for table in database["tables"]}
     argv = ["pg_restore", "--data-only", "--file=-", os.path.join(directory, database["path"])]
@@ -194,17 +210,16 @@ def compare_custom(database: t.Mapping[str, t.Any], counted: _decode.Counted, st
 def require_programs(manifests: t.Iterable[Manifest], runner: Runner) -> None:
     """Refuse to decode without the programs that it takes.
 
-    :raises ProgramError: one is not installed.
+    :raises ProgramError: one is not installed, or too old.
     """
-    needed = {
-        {"zstd": "zstd", "gzip": "gzip"}.get(d["compress"].partition(":")[0], "")
-        for manifest in manifests
-        for d in manifest["databases"]
-        if d["format"] == "directory"
-    }
-    if any(d["format"] == "custom" for manifest in manifests for d in manifest["databases"]):
-        needed.add("pg_restore")
-    for program in sorted(needed - {""}):
+    needed = set()
+    for manifest in manifests:
+        for database in manifest["databases"]:
+            if database["format"] == "directory":
+                needed.add(database["compress"].partition(":")[0])
+            else:
+                _restorer(manifest, runner)
+    for program in sorted(needed - {"none"}):
         if not runner.find(program):
             raise ProgramError(
                 f"The program {program} is not installed.", remedy="Run playbooks/prepare.yml on this host."

@@ -233,11 +233,13 @@ def test_too_little_space_is_said_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(LocalStore, "free", lambda self: (10_000, 100_000))
     server.table_bytes = 1000
-    assert take(server, store, Request(databases=["app"], min_free="8%")).changed
-    with pytest.raises(MaintenanceError, match=r"The set may take .* must stay so \(min_free\)") as caught:
-        take(server, store, Request(databases=["app"], min_free="10%"))
+    server.large_object_bytes = 500
+    with pytest.raises(MaintenanceError, match=r"The set may take 2\.5 kB, .* must stay so \(min_free\)") as caught:
+        take(server, store, Request(databases=["app"], min_free="7.6%"))
     (found,) = caught.value.details["findings"]
     assert (found["check"], found["status"]) == ("backup.space", "critical")
+    assert not os.path.exists(store.root)
+    assert take(server, store, Request(databases=["app"], min_free="7.5%")).changed
 
 
 def test_the_last_set_says_how_much_space_the_next_one_takes(
@@ -292,7 +294,7 @@ def test_before_16_gzip_takes_the_place_of_zstd(asked: str, major: int, codec: s
 
 
 LOCKED = (
-    "pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout\n"
+    "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout\n"
     "pg_dump: detail: Query was: LOCK TABLE public.users IN ACCESS SHARE MODE\n"
 )
 
@@ -303,7 +305,7 @@ LOCKED = (
         (
             1,
             LOCKED,
-            "failed with exit status 1: query failed: ERROR:  canceling statement due to lock timeout.",
+            "failed with exit status 1: a table stayed locked for longer than lock_wait_timeout.",
             "holds a table locked",
         ),
         (
