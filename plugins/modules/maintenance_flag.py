@@ -106,6 +106,7 @@ flag:
   returned: success
   type: dict
   contains:
+    schema: {description: Version of the flag's format., type: int, sample: 1}
     id: {description: This flag and no other., type: str}
     owner: {description: Who put it up., type: str, sample: alice@laptop}
     reason: {description: Why., type: str}

@@ -113,7 +113,7 @@ class Engine:
             options += ["--project-name", project_name]
         done = self._run([*self._compose_command(), *options, "config", "--services"], cwd=project_src)
         if done.rc != 0:
-            why = _first_line(done.stderr) or f"exit status {done.rc}"
+            why = _complaint(done.stderr) or f"exit status {done.rc}"
             raise EngineError(
                 "project",
                 f"Compose cannot read the project in {project_src}: {why}",
@@ -285,9 +285,15 @@ def _only_gone(stderr: str) -> bool:
     return bool(lines) and all("no such container" in line or "no such object" in line for line in lines)
 
 
-def _first_line(text: str) -> str:
-    """The complaint itself: Compose prefixes it with warnings about unset variables and old keys."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    complaints = [x for x in lines if "level=warning" not in x and not x.lower().startswith("warning")]
-    said = (complaints or lines or [""])[0]
-    return f"{said.rstrip('.')}." if said else ""
+def _complaint(text: str) -> str:
+    """The complaint itself, in one line: its first paragraph, without the warnings (unset variables, old keys) before."""
+    lines: t.List[str] = []
+    for line in (line.strip() for line in text.splitlines()):
+        if "level=warning" in line or line.lower().startswith("warning") or "variable is not set" in line:
+            continue
+        if line:
+            lines.append(line)
+        elif lines:
+            break
+    said = " ".join(lines)
+    return f"{said[:500].rstrip('.')}." if said else ""
