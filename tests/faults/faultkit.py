@@ -292,7 +292,7 @@ def quoted(answer: Answer) -> str:
     """A cell of the table: the answer's sentence, without its remedy."""
     remedy = str(answer.result.get("remedy") or "")
     text = answer.msg[: -len(remedy)].strip() if remedy and answer.msg.endswith(remedy) else answer.msg
-    return "failed: “" + text + "”" if answer.failed else "“" + text + "”"
+    return "failed: '" + text + "'" if answer.failed else "'" + text + "'"
 
 
 def keep_host() -> bool:

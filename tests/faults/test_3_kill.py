@@ -162,7 +162,7 @@ def test_second_run_refuses_at_once(site: Site, page: Page) -> None:
     page.add(
         SECTION,
         "a second run while the first is at work, `lock_wait: 1`",
-        f"the first succeeds; the second fails: “{said}”",
+        f"the first succeeds; the second fails: '{said}'",
         f"both started in one second: {script.said()}",
     )
 

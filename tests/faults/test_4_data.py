@@ -132,7 +132,7 @@ def test_set_from_the_future(site: Site, page: Page, tiny: dict[str, t.Any]) -> 
     page.add(
         "The sets",
         "a set from the future (the clock was three days ahead)",
-        f"reported: “{age[0]['message']}”; it does not satisfy `max_age`, a new set was taken",
+        f"reported: '{age[0]['message']}'; it does not satisfy `max_age`, a new set was taken",
     )
 
 

@@ -286,7 +286,7 @@ def _only_gone(stderr: str) -> bool:
 
 
 def _complaint(text: str) -> str:
-    """The complaint itself, in one line: its first paragraph, without the warnings (unset variables, old keys) before."""
+    """The complaint in one line: its first paragraph, without the warnings (unset variables, old keys) before it."""
     lines: t.List[str] = []
     for line in (line.strip() for line in text.splitlines()):
         if "level=warning" in line or line.lower().startswith("warning") or "variable is not set" in line:

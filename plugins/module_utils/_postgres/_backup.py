@@ -33,6 +33,8 @@ SUFFIX = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 COMPRESSION = {"zstd": 19, "gzip": 9, "none": 0}
 # Since PostgreSQL 16 pg_dump compresses with zstd.
 ZSTD_SINCE = 16
+# What pg_dump says when the session that exported its snapshot has ended.
+SNAPSHOT_GONE = "could not import the requested snapshot"
 # A set may be this much larger than the one before it without running into the space that must stay free.
 GROWTH = 1.2
 
@@ -361,9 +363,12 @@ class Backup:
                 status = None if refused and process.poll() is None else self._await(process, dump.database, deadline)
                 if status:
                     said.seek(0)
-                    raise dump_failed(
-                        dump.database, status, self._runner.redact(said.read().decode("utf-8", "replace"))
-                    )
+                    complaint = said.read().decode("utf-8", "replace")
+                    # A refused statement ends the session's transaction, and the snapshot with it: then that is the
+                    # cause, and pg_dump's complaint only its echo.
+                    if refused and SNAPSHOT_GONE in complaint:
+                        raise refused
+                    raise dump_failed(dump.database, status, self._runner.redact(complaint))
                 if refused:
                     raise refused
                 return tables, facts

@@ -133,6 +133,12 @@ class FakeServer(Client):
     def start_dump(self, dump: Dump, stderr: t.Any) -> subprocess.Popen[bytes]:
         self._stage("dump")
         self.dumps.append(dump)
+        self._write(dump)
+        script = 'printf %s "$1" >&2; exit "$2"'
+        argv = ["sh", "-c", script, "pg_dump", self.complaint, str(self.exit_status)]
+        return self.runner.start(argv, stdout=subprocess.DEVNULL, stderr=stderr)
+
+    def _write(self, dump: Dump) -> None:
         for number, (oid, rows) in enumerate({**self.rows, **self.extra}.items(), 1):
             if oid not in self.left_out:
                 count = self.dumped_rows.get(oid, rows)
@@ -140,12 +146,14 @@ class FakeServer(Client):
                 _compress(os.path.join(dump.target, f"{number}.dat.zst"), data)
         for oid, size in self.large_objects.items():
             if oid not in self.left_out:
-                _compress(os.path.join(dump.target, f"blob_{oid}.dat.zst"), b"x" * self.dumped_rows.get(oid, size))
+                path = os.path.join(dump.target, f"blob_{oid}.dat.zst")
+                if size:
+                    _compress(path, b"x" * self.dumped_rows.get(oid, size))
+                else:
+                    # pg_dump makes a frame when there is something to write.
+                    open(path, "wb").close()
         with open(os.path.join(dump.target, "toc.dat"), "wb") as file:
             file.write(b"PGDMP")
-        script = 'printf %s "$1" >&2; exit "$2"'
-        argv = ["sh", "-c", script, "pg_dump", self.complaint, str(self.exit_status)]
-        return self.runner.start(argv, stdout=subprocess.DEVNULL, stderr=stderr)
 
     def contents(self, target: str) -> str:
         self._stage("contents")
@@ -166,6 +174,31 @@ class FakeServer(Client):
         self.swept += 1
 
 
+class StreamingServer(FakeServer):
+    """A server in a container, whose dump is one file: here, the very script that pg_restore would make of it."""
+
+    name = "exec"
+    directory_format = False
+    restore_status = 0
+
+    def _write(self, dump: Dump) -> None:
+        with open(dump.target, "xb") as file:
+            for oid, rows in {**self.rows, **self.extra}.items():
+                if oid not in self.left_out:
+                    count = self.dumped_rows.get(oid, rows)
+                    file.write(b"COPY public.t%d (a) FROM stdin;\n" % oid + b"row\n" * count + b"\\.\n\n\n")
+            for oid, size in self.large_objects.items():
+                if oid not in self.left_out:
+                    data = b"ff" * self.dumped_rows.get(oid, size)
+                    file.write(b"SELECT pg_catalog.lo_open('%d', 131072);\n" % oid)
+                    file.write(b"SELECT pg_catalog.lowrite(0, '\\x%b');\n" % data)
+
+    def start(self, argv: t.Sequence[str], database: str, **pipes: t.Any) -> subprocess.Popen[bytes]:
+        assert list(argv) == ["pg_restore", "--data-only", "--file=-"]
+        self._stage("restore")
+        return self.runner.start(["sh", "-c", f"cat; exit {self.restore_status}"], **pipes)
+
+
 def _compress(path: str, data: bytes) -> None:
     """A frame of zstd without a checksum, as pg_dump writes it, with its content in one raw block."""
     assert len(data) <= 128 * 1024
@@ -184,3 +217,8 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server() -> FakeServer:
     return FakeServer()
+
+
+@pytest.fixture
+def streaming() -> StreamingServer:
+    return StreamingServer()

@@ -19,7 +19,7 @@ from ansible_collections.boardroom.maintenance.plugins.module_utils._process imp
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._local import LocalStore
 
 if t.TYPE_CHECKING:
-    from .conftest import FakeServer
+    from .conftest import FakeServer, StreamingServer
 
 NOW = datetime.datetime(2026, 11, 24, 2, 0, 0, tzinfo=datetime.timezone.utc)
 REQUEST = Request(databases=["app"], min_free="0%")
@@ -98,6 +98,105 @@ def test_a_dump_that_differs_from_the_database_is_thrown_away(
         take(server, store)
     assert "is thrown away" in caught.value.message
     assert tree(store) == before
+    assert store.leftovers() == []
+
+
+def test_an_empty_large_object_is_no_damage(server: FakeServer, store: LocalStore) -> None:
+    server.large_objects[901] = 0
+    (database,) = take(server, store).manifest["databases"]
+    assert {item["oid"]: item["bytes"] for item in database["large_objects"]} == {900: 5, 901: 0}
+    assert _manifest.damage(store.entries()[0], "decode", Runner()) == []
+
+
+def test_a_streamed_dump_is_taken_when_its_script_agrees(streaming: StreamingServer, store: LocalStore) -> None:
+    manifest = take(streaming, store).manifest
+    (database,) = manifest["databases"]
+    assert (database["format"], database["path"]) == ("custom", "databases/app/dump.custom")
+    assert (database["rows_total"], database["bytes"]) == (
+        3,
+        os.path.getsize(streaming.dumps[0].target.replace(".incomplete-", "")),
+    )
+    assert {f["path"] for f in manifest["files"]} == {"globals.sql.zst", "databases/app/dump.custom"}
+    assert _manifest.damage(store.entries()[0], "hashes", Runner()) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda s: s.dumped_rows.update({101: 2}), r"it holds 2 rows of public\.t101 instead of 3"),
+        (lambda s: s.left_out.add(102), r"it holds no rows of public\.t102 instead of 0"),
+        (lambda s: s.extra.update({103: 1}), r"rows of a table \(oid 103\) that was not counted"),
+        (lambda s: s.left_out.add(900), "it holds None bytes of the large object 900 instead of 5"),
+        (lambda s: s.dumped_rows.update({900: 4}), "it holds 4 bytes of the large object 900 instead of 5"),
+        (lambda s: setattr(s, "restore_status", 1), "it cannot be decoded to its end"),
+        (lambda s: setattr(s, "fail_at", "restore"), "restore failed"),
+        (lambda s: setattr(s, "exit_status", 1), "pg_dump of app failed with exit status 1"),
+    ],
+)
+def test_a_streamed_dump_that_differs_is_thrown_away(
+    streaming: StreamingServer, store: LocalStore, spoil: t.Callable[[StreamingServer], None], sentence: str
+) -> None:
+    take(streaming, store)
+    before = tree(store)
+    spoil(streaming)
+    with pytest.raises(MaintenanceError, match=sentence):
+        take(streaming, store)
+    assert tree(store) == before
+    assert store.leftovers() == []
+
+
+def test_a_dump_without_end_is_stopped_by_the_time_limit(
+    server: FakeServer, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[t.Any] = []
+
+    def endless(dump: object, stderr: t.Any) -> t.Any:
+        started.append(Runner().start(["sleep", "60"], stderr=stderr))
+        return started[0]
+
+    monkeypatch.setattr(server, "start_dump", endless)
+    with pytest.raises(MaintenanceError, match="The dump of app did not end within its time limit and was stopped"):
+        take(server, store, Request(databases=["app"], min_free="0%", timeout=1))
+    assert started[0].poll() is not None
+    assert store.leftovers() == []
+
+
+def test_a_session_that_is_lost_while_the_dump_runs_ends_the_dump(
+    server: FakeServer, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[t.Any] = []
+
+    def start(dump: object, stderr: t.Any) -> t.Any:
+        started.append(Runner().start(["sleep", "60"], stderr=stderr))
+        return started[0]
+
+    def lost(*_args: object) -> t.NoReturn:
+        raise MaintenanceError("No connection to PostgreSQL.")
+
+    monkeypatch.setattr(server, "start_dump", start)
+    monkeypatch.setattr(Backup, "_count", lost)
+    with pytest.raises(MaintenanceError, match="No connection to PostgreSQL"):
+        take(server, store)
+    assert started[0].poll() is not None
+    assert store.leftovers() == []
+
+
+def test_an_engine_that_is_gone_does_not_keep_a_half_set(
+    server: FakeServer, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(server, store)
+    calls: list[str] = []
+
+    def sweep() -> None:
+        calls.append("sweep")
+        if len(calls) > 1:
+            raise MaintenanceError("The Docker engine does not answer.")
+
+    monkeypatch.setattr(server, "sweep", sweep)
+    server.fail_at = "contents"
+    with pytest.raises(MaintenanceError, match="contents failed"):
+        take(server, store)
+    assert len(calls) == 2
     assert store.leftovers() == []
 
 
@@ -240,6 +339,32 @@ def test_too_little_space_is_said_before_anything_is_written(
     assert (found["check"], found["status"]) == ("backup.space", "critical")
     assert not os.path.exists(store.root)
     assert take(server, store, Request(databases=["app"], min_free="7.5%")).changed
+
+
+def test_what_an_interrupted_run_left_is_not_why_there_is_no_space(
+    server: FakeServer, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = Path(store.begin("20261123T020000Z-00000000"), "half")
+    half.write_bytes(bytes(1_000_000))
+    full = 1_100_000
+
+    def free(self: LocalStore) -> tuple[int, int]:
+        used = half.stat().st_blocks * 512 if half.exists() else 0
+        return full - used, full
+
+    monkeypatch.setattr(LocalStore, "free", free)
+    server.table_bytes = 100_000
+    assert take(server, store, check_mode=True).changed
+    assert half.exists()
+    assert take(server, store).changed
+    assert not half.exists()
+
+
+def test_a_spoilt_manifest_of_an_old_set_does_not_stop_the_next(server: FakeServer, store: LocalStore) -> None:
+    manifest = take(server, store).manifest
+    spoilt = Path(store.entries()[0].path, "manifest.json")
+    spoilt.write_text(json.dumps({**manifest, "databases": [{"nothing": 1}]}), encoding="utf-8")
+    assert take(server, store, young(), NOW + datetime.timedelta(minutes=1)).changed
 
 
 def test_the_last_set_says_how_much_space_the_next_one_takes(

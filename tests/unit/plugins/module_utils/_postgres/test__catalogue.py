@@ -125,6 +125,37 @@ def test_much_damage_of_one_set_is_summed_up(server: FakeServer, store: LocalSto
     assert len(seen.sets[0]["problems"]) == 31
 
 
+def test_a_manifest_with_a_flipped_bit_is_named_wherever_the_bit_is(server: FakeServer, store: LocalStore) -> None:
+    """Some flips leave JSON with another key or number: then nothing in it can be relied upon."""
+    take(server, store, 3600, 60)
+    path = Path(store.entries()[-1].path, "manifest.json")
+    good = path.read_bytes()
+    readable = 0
+    for place in range(0, len(good), 11):
+        data = bytearray(good)
+        data[place] ^= 1 << place % 7
+        path.write_bytes(data)
+        readable += store.entries()[-1].manifest is not None
+        found = findings(store, "hashes")
+        assert found["backup.damage"]["subject"] == f"{path.parent.name}/manifest.json", place
+        assert found["backup.age"]["value"] == 3600
+    assert readable > 20
+
+
+@pytest.mark.parametrize("check", ["none", "sizes", "hashes", "decode"])
+def test_a_manifest_that_lacks_what_is_asked_for_is_damage_not_a_crash(
+    server: FakeServer, store: LocalStore, check: str
+) -> None:
+    take(server, store, 60)
+    entry = store.entries()[0]
+    Path(entry.path, "manifest.json").write_text(
+        '{"schema": 1, "databases": [{}], "snapshot_time": 5}', encoding="utf-8"
+    )
+    (described,) = _catalogue.look(store, check, DAY, NOW, Runner()).sets
+    assert described["problems"] == [{"file": "manifest.json", "reason": "it was changed after it was written"}]
+    assert (described["snapshot_time"], described["verified"]) == ("2026-11-24T01:59:00Z", False)
+
+
 def test_sets_are_described(server: FakeServer, store: LocalStore) -> None:
     take(server, store, 60)
     (described,) = _catalogue.look(store, "decode", DAY, NOW, Runner()).sets

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _decode, _manifest
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _client, _decode, _manifest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._backup import Backup, Request
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import ProgramError, Runner
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._local import LocalStore
@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 if t.TYPE_CHECKING:
-    from .conftest import FakeServer
+    from .conftest import FakeServer, StreamingServer
 
 NOW = datetime.datetime(2026, 11, 24, 2, 0, 0, tzinfo=datetime.timezone.utc)
 
@@ -177,6 +177,57 @@ def test_programs_that_decoding_takes_are_asked_for_first(store: LocalStore, mon
     monkeypatch.setattr(Runner, "find", lambda *_args: None)
     with pytest.raises(ProgramError, match="The program zstd is not installed"):
         _manifest.require_programs([manifest], Runner())
+
+
+def restore_program(folder: Path, version: str, status: int = 0) -> None:
+    """A pg_restore that prints what it is given; see StreamingServer."""
+    folder.mkdir(parents=True)
+    told = f"echo 'pg_dump (PostgreSQL) {version}'"
+    for name, script in (("pg_dump", told), ("pg_restore", f'PATH=/usr/bin:/bin; cat "$3"; exit {status}')):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def streamed(tmp_path: Path, streaming: StreamingServer, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    """A store with one set that was streamed, on a host with programs of its own."""
+    made = LocalStore(str(tmp_path / "streamed"))
+    Backup(streaming, made, Runner(), lambda: NOW).take(Request(databases=["app"], min_free="0%"))
+    monkeypatch.setattr(_client, "DEBIAN_PROGRAMS", str(tmp_path / "programs" / "*"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    return made
+
+
+def test_a_streamed_set_is_decoded_by_this_host_s_own_program(streamed: LocalStore, tmp_path: Path) -> None:
+    restore_program(tmp_path / "programs" / "15", "15.18", status=1)
+    restore_program(tmp_path / "programs" / "17", "17.12")
+    (entry,) = streamed.entries()
+    assert problems(streamed, "decode") == []
+    # Sizes and hashes agree with what was written; only the rows tell.
+    assert entry.manifest is not None
+    manifest = copy.deepcopy(entry.manifest)
+    manifest["databases"][0]["tables"][0]["rows"] = 4
+    Path(entry.path, "manifest.json").write_text(json.dumps(_manifest.seal(manifest)), encoding="utf-8")
+    assert problems(streamed, "decode") == [
+        ("databases/app/dump.custom", "it holds 3 rows of public.t101 instead of 4"),
+    ]
+    os.truncate(Path(entry.path, "databases/app/dump.custom"), 10)
+    assert [file for file, _reason in problems(streamed, "decode")] == ["databases/app/dump.custom"]
+
+
+def test_a_program_that_fails_makes_the_set_damaged(streamed: LocalStore, tmp_path: Path) -> None:
+    restore_program(tmp_path / "programs" / "17", "17.12", status=1)
+    assert problems(streamed, "decode") == [("databases/app/dump.custom", "it cannot be decoded to its end")]
+
+
+def test_an_older_program_is_not_blamed_on_the_set(streamed: LocalStore, tmp_path: Path) -> None:
+    """It would refuse the file, and a whole set would seem damaged."""
+    restore_program(tmp_path / "programs" / "15", "15.18")
+    manifest = streamed.entries()[0].manifest
+    assert manifest is not None
+    with pytest.raises(ProgramError, match=r"needs pg_restore 17\.6 or newer to be decoded; this host has: 15\.18"):
+        _manifest.require_programs([manifest], Runner())
+    assert problems(streamed, "hashes") == []
 
 
 def test_many_problems_are_summed_up() -> None:

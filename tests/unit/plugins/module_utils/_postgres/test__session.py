@@ -94,7 +94,7 @@ def test_output_without_end_is_ended_by_the_time_limit() -> None:
         session.run("flood", timeout=0.2)
 
 
-def test_a_session_that_does_not_come_to_be_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_session_leaves_neither_process_nor_thread() -> None:
     before = threading.active_count()
     session = connect()
     assert threading.active_count() == before + 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,28 @@ def test_a_mount_point_with_nothing_mounted_is_noticed(tmp_path: Path) -> None:
     assert _local.unmounted("/anywhere", str(tmp_path / "no-fstab")) == ""
 
 
+def test_neither_a_slash_at_the_end_nor_a_link_hides_a_mount_point(tmp_path: Path) -> None:
+    point = tmp_path / "disk"
+    point.mkdir()
+    (tmp_path / "backups").symlink_to(point)
+    fstab = tmp_path / "fstab"
+    fstab.write_text(f"/dev/sdb1 {point}/ ext4 defaults 0 2\n", encoding="utf-8")
+    assert _local.unmounted(str(point / "main"), str(fstab)) == f"{point}/"
+    assert _local.unmounted(str(tmp_path / "backups" / "main"), str(fstab)) == f"{point}/"
+    fstab.write_text("/dev/sda1 / ext4 defaults 0 1\n/dev/sdb2 none swap sw 0 0\n", encoding="utf-8")
+    assert _local.unmounted(str(point / "main"), str(fstab)) == ""
+
+
+def test_a_mount_point_below_one_that_is_mounted_is_looked_at_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fstab = tmp_path / "fstab"
+    fstab.write_text(f"a {tmp_path} ext4 defaults 0 2\nb {tmp_path}/main ext4 defaults 0 2\n", encoding="utf-8")
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
+    assert _local.unmounted(str(tmp_path / "main" / "x"), str(fstab)) == f"{tmp_path}/main"
+    assert _local.unmounted(str(tmp_path / "other"), str(fstab)) == ""
+
+
 def test_an_unmounted_store_is_refused(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_local, "unmounted", lambda path: "/backups")
     with pytest.raises(MaintenanceError, match="Nothing is mounted at /backups"):
@@ -150,6 +173,45 @@ def test_what_was_dumped_becomes_root_s_alone(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o700
     for path in (tmp_path / "a", tmp_path / "sub" / "b"):
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_all_is_on_the_disk_before_the_set_is_seen_and_the_manifest_comes_last(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []
+    real = {name: getattr(os, name) for name in ("fsync", "replace", "rename")}
+
+    def fsync(descriptor: int) -> None:
+        done.append(("fsync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        real["fsync"](descriptor)
+
+    def moved(name: str) -> t.Callable[[str, str], None]:
+        def move(source: str, target: str) -> None:
+            done.append((name, target))
+            real[name](source, target)
+
+        return move
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(os, name, moved(name))
+    hidden = str(begun(store))
+    _local.own(f"{hidden}/databases")
+    path = store.commit(ID, {"id": ID})
+    manifest = done.index(("replace", f"{hidden}/manifest.json"))
+    seen = done.index(("rename", path))
+    assert done.index(("fsync", f"{hidden}/databases/1.dat")) < manifest
+    for directory in (hidden, f"{hidden}/databases"):
+        assert manifest < len(done) - done[::-1].index(("fsync", directory)) - 1 < seen
+    assert done[-1] == ("fsync", store.root)
+
+
+def test_what_a_directory_takes_is_counted_on_the_disk(store: LocalStore) -> None:
+    hidden = begun(store)
+    (hidden / "databases" / "2.dat").write_bytes(bytes(100_000))
+    with (hidden / "sparse").open("wb") as file:
+        file.truncate(10**9)
+    assert 100_000 <= store.taken(hidden.name) < 200_000
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "fifo", "directory link"])
