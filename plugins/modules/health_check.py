@@ -238,14 +238,8 @@ PROJECT_OPTIONS: t.Dict[str, t.Dict[str, t.Any]] = {
 }
 
 
-def _filled(given: t.Mapping[str, t.Any], options: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
-    """The options with their defaults, also for those that stand in the inventory without a value."""
-    return {name: options[name].get("default") if value is None else value for name, value in given.items()}
-
-
-def endpoint_of(options: t.Mapping[str, t.Any]) -> Endpoint:
+def endpoint_of(given: t.Mapping[str, t.Any]) -> Endpoint:
     """An endpoint from the module's options."""
-    given = _filled(options, ENDPOINT_OPTIONS)
     request = Request(
         url=given["url"],
         timeout=given["timeout"],
@@ -258,17 +252,16 @@ def endpoint_of(options: t.Mapping[str, t.Any]) -> Endpoint:
     return Endpoint(request=request, fields=given["json"], **{name: given[name] for name in same})
 
 
-def project_of(options: t.Mapping[str, t.Any]) -> Project:
+def project_of(given: t.Mapping[str, t.Any]) -> Project:
     """A project from the module's options."""
-    given = _filled(options, PROJECT_OPTIONS)
     within = parse_duration(given["restarts_within"], "restarts_within")
     return Project(**{**given, "restarts_within": within})
 
 
 def look(params: t.Mapping[str, t.Any], context: Context) -> Outcome:
     """Look at everything."""
-    endpoints = [endpoint_of(given) for given in params["endpoints"] or []]
-    projects = [project_of(given) for given in params["projects"] or []]
+    endpoints = [endpoint_of(given) for given in params["endpoints"]]
+    projects = [project_of(given) for given in params["projects"]]
     require_sense(endpoints, projects)
     findings = look_at_endpoints(endpoints)
     engine = Engine(context.runner)

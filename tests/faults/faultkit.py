@@ -169,13 +169,12 @@ class Site:
     def finish(self, process: subprocess.Popen[str]) -> Answer:
         """Wait for a started module; whatever it says holds no secret and no traceback."""
         output = process.communicate(timeout=300)[0]
-        shown = output.encode().decode("unicode_escape", "replace")
-        for secret in SECRETS:
-            assert secret not in output and secret not in shown, f"a secret in the output of {NAME}"
         assert "Traceback" not in output, output
         match = re.search(rf"^{NAME} \| (\S+?) (?:\(rc=\S+\) )?=> (\{{.*\}})\s*$", output, re.MULTILINE)
         assert match, output
         result = json.loads(match.group(2))
+        for text in (output, *_texts(result)):
+            assert not any(secret in text for secret in SECRETS), f"a secret in what {NAME} answered"
         assert match.group(1).rstrip("!") in ("SUCCESS", "CHANGED", "FAILED"), output
         return Answer(match.group(1).startswith("FAILED"), result)
 
@@ -243,7 +242,11 @@ class Site:
         if not keep:
             self.sh(f"rm -f {RUNBOOK_DIR}/*")
         watcher = self.watch(*harm) if harm else None
-        rc = int(self.sh(f"{prefix} bash {SCRIPT} >/root/script.log 2>&1 </dev/null; echo $?").split()[-1])
+        said = self.sh(f"{prefix} bash {SCRIPT} >/root/script.log 2>&1 </dev/null; echo status=$?")
+        # The shell reports a killed script beside it, before or after.
+        match = re.search(r"^status=(\d+)$", said, re.MULTILINE)
+        assert match, said
+        rc = int(match.group(1))
         if watcher:
             self.acted(watcher)
         return self.script_result(rc)
@@ -271,6 +274,17 @@ print(json.dumps(found))
         support.wait_for(
             "PostgreSQL answers", lambda: "1" in self.sql("SELECT 1", check=False).splitlines(), seconds=60
         )
+
+
+def _texts(value: t.Any) -> t.Iterator[str]:
+    """Every text in a result, as it was before JSON escaped it."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    else:
+        yield str(value)
 
 
 def backup_of(arguments: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:

@@ -79,6 +79,7 @@ def test_server_stopped(site: Site, page: Page) -> None:
         ("`kill -9` of a dumping backend", KILL),
         ("server stopped while it is dumped", STOP),
     ],
+    ids=["terminated", "killed", "stopped"],
 )
 def test_in_the_middle_of_a_dump(site: Site, page: Page, fault: str, action: str) -> None:
     mend = f"systemctl start postgresql; until {PSQL} 'SELECT 1'; do sleep 0.2; done"

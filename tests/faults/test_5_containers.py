@@ -31,7 +31,7 @@ def contained(site: Site) -> t.Iterator[None]:
     support.lab("contained", NAME, "--undo")
 
 
-@pytest.mark.parametrize(("client", "moment"), [("exec", STREAMING), ("sibling", SIBLING)])
+@pytest.mark.parametrize(("client", "moment"), [("exec", STREAMING), ("sibling", SIBLING)], ids=["exec", "sibling"])
 def test_container_killed_in_mid_dump(site: Site, page: Page, contained: None, client: str, moment: str) -> None:
     wanted = {"client": client, "project_src": PROJECT, "service": "db", "instance": client}
     if client == "sibling":

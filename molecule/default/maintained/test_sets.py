@@ -15,6 +15,11 @@ SOURCE = "boardroom_prod"
 RESTORED = "restored_by_the_test"
 COPY = "/var/tmp/boardroom-restore"
 PASSWORD = "lab-pg-superuser-password-0x5A7A"
+ROLE_PASSWORD = "lab-pg-password-0xB0A4D"
+# Names that mislead whoever reads line by line, rows that look like the end of rows, an empty large object.
+ODD = support.ROOT / "tests" / "unit" / "plugins" / "module_utils" / "_postgres" / "recorded" / "odd.sql"
+# What a site may have set for its own sake, and would end a session that holds a snapshot.
+LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
 
 # One statement for each table: its rows, and a sum over the hashes of their texts.
 TABLES = """
@@ -76,10 +81,53 @@ def test_a_set_brings_back_every_row_object_owner_and_privilege(restored: str) -
         assert copy[what] == lines, what
 
 
+def make_odd(*prefix: str) -> None:
+    support.feed(NAME, [*prefix, "psql", "-XAtq", "-c", "CREATE DATABASE odd TEMPLATE template0"], b"")
+    support.feed(NAME, [*prefix, "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "odd"], ODD.read_bytes())
+
+
+@pytest.fixture
+def odd() -> t.Iterator[None]:
+    """The odd database, on a server whose superuser has tight limits."""
+    as_postgres = ("runuser", "-u", "postgres", "--")
+    try:
+        make_odd(*as_postgres)
+        for limit in LIMITS:
+            psql("postgres", f"ALTER ROLE postgres SET {limit} = '40ms'")
+        psql("postgres", "ALTER ROLE postgres SET quote_all_identifiers = on")
+        yield
+    finally:
+        psql("postgres", "ALTER ROLE postgres RESET ALL")
+        psql("postgres", "DROP DATABASE IF EXISTS odd")
+
+
+@pytest.mark.usefixtures("odd")
+def test_odd_names_and_a_site_s_limits_keep_no_set_from_being_taken() -> None:
+    call = {"databases": ["odd"], "dest": "/var/backups/odd"}
+    taken = support.module("default", NAME, "pg_backup", call)
+    assert taken["changed"], taken
+    assert (taken["backup"]["tables"], taken["backup"]["rows"]) == (8, 17)
+    seen = support.module("default", NAME, "pg_backup_info", {"dest": "/var/backups/odd", "check": "decode"})
+    assert {f["check"]: f["status"] for f in seen["findings"]} == {"backup.age": "ok", "backup.damage": "ok"}
+
+
+def test_an_ordinary_role_can_back_up_what_it_owns() -> None:
+    """Among it large objects, whose table only a superuser may read."""
+    login = {"login_user": "boardroom", "login_password": ROLE_PASSWORD, "login_host": "127.0.0.1", "login_db": SOURCE}
+    call = {**login, "databases": [SOURCE], "dest": "/var/backups/ordinary"}
+    taken = support.module("default", NAME, "pg_backup", call)
+    assert taken["changed"], taken
+    manifest = json.loads(support.host(NAME).file(f"{taken['backup']['path']}/manifest.json").content_string)
+    assert manifest["globals"] == {"included": True, "passwords": False}
+    assert len(manifest["databases"][0]["large_objects"]) > 0
+    assert ROLE_PASSWORD not in json.dumps(taken)
+
+
 @pytest.fixture(scope="module")
 def contained() -> t.Iterator[None]:
     """The second project, whose PostgreSQL is a service of its own."""
     support.lab("contained", NAME)
+    make_odd("docker", "exec", "--interactive", "--user", "postgres", "contained-db-1")
     yield
     support.lab("contained", NAME, "--undo")
 
@@ -87,7 +135,7 @@ def contained() -> t.Iterator[None]:
 def arguments(client: str, **more: t.Any) -> dict[str, t.Any]:
     password = {"login_password": PASSWORD} if client == "sibling" else {}
     place = {"project_src": "/srv/contained", "service": "db", "dest": f"/var/backups/{client}"}
-    return {"client": client, "databases": [SOURCE], **place, **password, **more}
+    return {"client": client, "databases": [SOURCE, "odd"], **place, **password, **more}
 
 
 @pytest.mark.usefixtures("contained")
@@ -95,7 +143,7 @@ def arguments(client: str, **more: t.Any) -> dict[str, t.Any]:
 def test_a_server_in_a_container_is_backed_up(client: str) -> None:
     taken = support.module("default", NAME, "pg_backup", arguments(client))
     assert taken["changed"], taken
-    assert taken["backup"]["databases"] == [SOURCE]
+    assert taken["backup"]["databases"] == [SOURCE, "odd"]
     assert taken["backup"]["rows"] > 1000
     assert taken["backup"]["verification"][0]["level"] == "decode"
     again = support.module("default", NAME, "pg_backup", arguments(client, max_age="1h"))

@@ -296,4 +296,4 @@ def _complaint(text: str) -> str:
         elif lines:
             break
     said = " ".join(lines)
-    return f"{said[:500].rstrip('.')}." if said else ""
+    return said[:500] if said.endswith((".", "?")) else f"{said[:500]}." if said else ""

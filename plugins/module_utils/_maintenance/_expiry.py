@@ -156,12 +156,13 @@ class Expiry:
         for path in self._own():
             try:
                 os.unlink(path)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as exc:
                 raise MaintenanceError(f"{path} cannot be removed: {exc.strerror}.") from exc
         if left and talking:
-            sync_directory(self._dir)
+            if os.path.isdir(self._dir):
+                sync_directory(self._dir)
             with contextlib.suppress(ProgramError):
                 self._systemctl("daemon-reload")
             with contextlib.suppress(ProgramError):

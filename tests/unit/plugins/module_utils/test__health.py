@@ -27,6 +27,7 @@ from ansible_collections.boardroom.maintenance.plugins.module_utils._health impo
     find_field,
     look_at_endpoints,
     look_at_project,
+    parse_started,
     require_sense,
 )
 from ansible_collections.boardroom.maintenance.plugins.module_utils._http import Request, Response
@@ -113,6 +114,47 @@ def test_what_is_no_json_is_critical(base: str) -> None:
     assert ask(f"{base}/page", fields={"status": "healthy"})["health.json"]["status"] == "critical"
 
 
+def test_an_error_page_is_one_finding_and_not_three() -> None:
+    answers = [Response("", "", 502, {}, b"<html>bad gateway</html>")]
+    endpoint = Endpoint("a", Request("http://x/"), fields={"status": "healthy"}, body_contains="healthy")
+    found = look_at_endpoints([endpoint], lambda request: answers[0])
+    assert [(f["check"], f["status"]) for f in found if f["status"] != "ok"] == [("health.endpoint", "critical")]
+    assert "nginx gets no answer from the application" in found[0]["remedy"]
+
+
+def test_a_text_in_the_body_is_looked_for(base: str) -> None:
+    there = ask(f"{base}/health", body_contains='"status": "healthy"')["health.body"]
+    assert (there["status"], there["remedy"]) == ("ok", "")
+    missing = ask(f"{base}/health", body_contains="schön")["health.body"]
+    assert missing["status"] == "critical"
+    assert missing["message"] == "application: the body does not contain 'schön'."
+    assert missing["remedy"]
+
+
+def test_a_body_that_was_cut_is_said_to_be() -> None:
+    cut = Response("", "", 200, {}, b'{"a": [', truncated=True)
+    endpoint = Endpoint("a", Request("http://x/"), fields={"status": 1}, body_contains="end")
+    found = {f["check"]: f for f in look_at_endpoints([endpoint], lambda request: cut)}
+    assert found["health.json"]["message"] == "a: the answer is longer than what is read of it."
+    assert "(of which the first 7 bytes were read)" in found["health.body"]["message"]
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"\xff\xfe", b"", b"{"])
+def test_no_body_can_break_the_check(body: bytes) -> None:
+    answer = Response("", "", 200, {}, body)
+    endpoint = Endpoint("a", Request("http://x/"), fields={"status": 1})
+    found = {f["check"]: f["status"] for f in look_at_endpoints([endpoint], lambda request: answer)}
+    assert found["health.json"] == "critical"
+
+
+def test_long_values_are_shortened_in_the_finding() -> None:
+    answer = Response("", "", 200, {}, json.dumps({"list": list(range(1000)), "text": "x" * 1000}).encode())
+    endpoint = Endpoint("a", Request("http://x/"), fields={"list": [], "text": ""})
+    found = [f for f in look_at_endpoints([endpoint], lambda request: answer) if f["check"] == "health.json"]
+    assert [len(str(f["value"])) for f in found] == [100, 200]
+    assert all(len(f["message"]) < 200 for f in found)
+
+
 def test_slowness_is_judged(base: str) -> None:
     assert ask(f"{base}/slow", latency_warning=100)["health.latency"]["status"] == "warning"
     assert ask(f"{base}/slow", latency_warning=50, latency_critical=100)["health.latency"]["status"] == "critical"
@@ -128,12 +170,13 @@ def test_nobody_there_is_critical_with_the_reason() -> None:
 
 
 def test_those_that_hang_delay_nobody_and_not_each_other(base: str, silent: str) -> None:
-    endpoints = [Endpoint(f"good {n}", Request(f"{base}/health", timeout=5.0)) for n in range(20)]
-    endpoints += [Endpoint(f"hangs {n}", Request(silent, timeout=1.0)) for n in range(10)]
+    # More than are asked at once, the bad ones first: they take one round of their time limit, no more.
+    endpoints = [Endpoint(f"hangs {n}", Request(silent, timeout=1.0)) for n in range(20)]
+    endpoints += [Endpoint(f"good {n}", Request(f"{base}/health", timeout=5.0)) for n in range(30)]
     began = time.monotonic()
     found = [f for f in look_at_endpoints(endpoints) if f["check"] == "health.endpoint"]
     assert time.monotonic() - began < 3
-    assert [f["status"] for f in found] == ["ok"] * 20 + ["critical"] * 10
+    assert [f["status"] for f in found] == ["critical"] * 20 + ["ok"] * 30
     assert [f["subject"] for f in found] == [e.name for e in endpoints]
 
 
@@ -152,6 +195,36 @@ def test_fields_are_found_by_their_dotted_names() -> None:
     assert find_field({"a.b": 1}, "a.b") == (True, 1)
 
 
+def test_fields_are_found_in_lists_and_behind_keys_with_dots() -> None:
+    document = {"nodes": [{"state": "up"}, {"state": "down"}], "a.b": {"c": 2}, "a": {"x": 3}}
+    assert find_field(document, "nodes.1.state") == (True, "down")
+    assert find_field(document, "nodes.0") == (True, {"state": "up"})
+    assert find_field(document, "a.b.c") == (True, 2)
+    assert find_field(document, "a.x") == (True, 3)
+    for name in ("nodes.2", "nodes.-1", "nodes.x", "nodes.²", "a.b.c.d", ""):
+        assert find_field(document, name) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "same"),
+    [
+        ("1.0", "1", True),
+        ("[1, true]", "[1.0, true]", True),
+        ("[1, true]", "[1, 1]", False),
+        ("[1]", "[1, 2]", False),
+        ('{"a": {"b": 0}}', '{"a": {"b": false}}', False),
+        ('{"a": 1}', '{"a": 1, "b": 2}', False),
+        ("null", "null", True),
+        ('"1"', "1", False),
+    ],
+)
+def test_values_are_compared_as_json_has_them(got: str, expected: str, same: bool) -> None:
+    answer = Response("", "", 200, {}, f'{{"field": {got}}}'.encode())
+    endpoint = Endpoint("a", Request("http://x/"), fields={"field": json.loads(expected)})
+    found = {f["check"]: f["status"] for f in look_at_endpoints([endpoint], lambda request: answer)}
+    assert found["health.json"] == ("ok" if same else "critical")
+
+
 GOOD = Endpoint("a", Request("http://x/"))
 
 
@@ -164,6 +237,9 @@ GOOD = Endpoint("a", Request("http://x/"))
         ([GOOD._replace(request=Request("ftp://x/"))], [], "endpoint a: ftp://x/ is not a URL"),
         ([GOOD._replace(status=(99,))], [], "endpoint a: status must be"),
         ([GOOD._replace(latency_warning=5, latency_critical=1)], [], "latency_warning"),
+        ([GOOD._replace(latency_critical=float("nan"))], [], "endpoint a: a latency must be more than 0"),
+        ([GOOD._replace(latency_warning=float("inf"))], [], "endpoint a: a latency must be more than 0"),
+        ([GOOD._replace(retries=-1)], [], "retries is -1, but cannot be less than 0"),
         ([], [Project("srv")], "must be an absolute path"),
         ([], [Project("/srv"), Project("/srv")], "is given twice"),
         ([], [Project("/srv", services=["a"], ignore=["a"])], "stands in services and in ignore"),
@@ -227,7 +303,7 @@ def test_a_service_that_runs_is_well() -> None:
     }
 
 
-@pytest.mark.parametrize("state", ["exited", "restarting", "paused", "dead", "created"])
+@pytest.mark.parametrize("state", ["exited", "restarting", "paused", "dead", "created", "removing", "unknown"])
 def test_one_that_does_not_run_is_critical(state: str) -> None:
     assert judge([CONTAINER._replace(state=state, exit_code=137)])["container.state", "boardroom/app"] == "critical"
 
@@ -272,3 +348,46 @@ def test_a_project_that_cannot_be_read_is_unknown_and_its_containers_are_still_j
 
 def test_a_project_without_services_is_not_well() -> None:
     assert judge([], ()) == {("container.state", "boardroom"): "unknown"}
+
+
+def look(*containers: Container, **project: t.Any) -> dict[str, dict[str, t.Any]]:
+    engine = t.cast(Engine, FakeEngine(containers, ("app",)))
+    return {f["check"]: f for f in look_at_project(Project("/srv/boardroom", **project), engine, NOW)}
+
+
+def test_how_a_container_is_down_is_told_with_what_to_do() -> None:
+    killed = look(CONTAINER._replace(state="exited", exit_code=137, oom_killed=True))["container.state"]
+    assert killed["message"] == "boardroom/app: boardroom-app-1 is exited (exit status 137, out of memory)."
+    assert (killed["value"], killed["threshold"], killed["unit"]) == (0, 1, "containers")
+    paused = look(CONTAINER._replace(state="paused"))["container.state"]
+    assert paused["remedy"] == "Continue it with docker unpause boardroom-app-1."
+    looping = look(CONTAINER._replace(state="restarting", exit_code=1))["container.state"]
+    assert looping["remedy"].startswith("It ends as soon as it is started")
+
+
+def test_one_of_several_containers_that_is_down_or_unwell_is_enough() -> None:
+    second = CONTAINER._replace(name="boardroom-app-2", number=2)
+    assert look(CONTAINER, second)["container.state"]["message"] == "boardroom/app runs in 2 containers."
+    down = look(CONTAINER, second._replace(state="exited"))["container.state"]
+    assert (down["status"], down["value"], down["threshold"]) == ("critical", 1, 2)
+    unwell = look(CONTAINER._replace(health="starting"), second._replace(health="unhealthy"))["container.health"]
+    assert (unwell["status"], unwell["value"]) == ("critical", "unhealthy")
+
+
+def test_a_restart_is_dated_and_one_that_never_started_has_no_date() -> None:
+    once = look(CONTAINER._replace(restarts=1))["container.restarts"]
+    assert once["message"] == "boardroom/app: boardroom-app-1 was restarted once, last 10 h ago."
+    often = look(CONTAINER._replace(restarts=3))["container.restarts"]
+    assert ("was restarted 3 times" in often["message"], often["value"]) == (True, 3)
+    assert parse_started("0001-01-01T00:00:00Z") is None
+    assert parse_started("") is None
+
+
+def test_services_can_be_named_instead_of_asked_for() -> None:
+    engine = t.cast(Engine, FakeEngine([CONTAINER], EngineError("missing", "Compose is not installed.")))
+    found = look_at_project(Project("/srv/boardroom", services=["app"]), engine, NOW)
+    assert {f["status"] for f in found} == {"ok"}
+
+
+def test_a_project_is_called_by_its_name_or_directory() -> None:
+    assert [Project("/srv/a/").label, Project("/srv/a", "b").label, Project("/").label] == ["a", "b", "/"]

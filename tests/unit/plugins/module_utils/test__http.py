@@ -402,7 +402,7 @@ def test_tls_is_asked_of_a_plain_server_and_the_other_way_round(authority: Autho
         (Request("http://x/", connect_to="127.0.0.1:http"), "connect_to"),
         (Request("http://x/", connect_to="127.0.0.1:70000"), "connect_to"),
         (Request("http://x/", connect_to="http://127.0.0.1"), "connect_to"),
-        (Request("http://x/", timeout=0), "more than 0 seconds"),
+        (Request("http://x/", timeout=0), "more than 0 and at most 86400 seconds"),
         (Request("https://x/", ca_path="/nonexistent.pem"), "/nonexistent.pem"),
     ],
 )

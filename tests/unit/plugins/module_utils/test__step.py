@@ -147,6 +147,51 @@ def test_each_step_renews_the_lease(tmp_path: Path) -> None:
     assert seen[0]["run_id"] == "run-a"
 
 
+def test_a_lease_that_was_lost_meanwhile_makes_the_step_fail_with_its_work_on_record(tmp_path: Path) -> None:
+    lease = Lease(str(tmp_path))
+    lease.acquire("run-a", "alice", "weekly", 3600, utc_now())
+
+    def overtaken(context: Context) -> Outcome:
+        lease.acquire("run-b", "bob", "backup", 3600, utc_now(), take_over=True)
+        return fine(context)
+
+    module = FakeModule(tmp_path, run_id="run-a")
+    run(module, overtaken)
+    assert module.failed
+    assert "Run run-a does not hold the lease" in module.result["msg"]
+    (record,) = records(tmp_path)
+    assert (record["failed"], record["changed"]) == (True, True)
+    holder = lease.read()
+    assert holder is not None
+    assert holder["run_id"] == "run-b"
+
+
+def test_an_observer_neither_needs_nor_renews_the_lease(tmp_path: Path) -> None:
+    lease = Lease(str(tmp_path))
+    lease.acquire("run-b", "bob", "backup", 3600, utc_now())
+    before = Path(lease.path).read_bytes()
+    module = FakeModule(tmp_path, run_id="run-a")
+    run(module, fine, mutates=False)
+    assert not module.failed
+    assert Path(lease.path).read_bytes() == before
+
+
+def test_what_only_reads_the_journal_leaves_no_record(tmp_path: Path) -> None:
+    run(FakeModule(tmp_path), fine, mutates=False, journaled=False)
+    assert records(tmp_path) == []
+
+
+def test_secrets_stand_neither_in_findings_nor_in_data_of_the_journal(tmp_path: Path) -> None:
+    def leaky(context: Context) -> Outcome:
+        return Outcome(
+            True, "As hunter22.", [finding("a.b", "hunter22", "ok", "hunter22")], {}, {"url": "x:hunter22@h"}
+        )
+
+    run(FakeModule(tmp_path), leaky)
+    assert len(records(tmp_path)) == 1
+    assert "hunter22" not in (tmp_path / "journal.jsonl").read_text(encoding="utf-8")
+
+
 def test_a_second_writer_is_told_who_is_at_work(tmp_path: Path) -> None:
     with kernel_lock(lock_path(str(tmp_path)), {"module": "pg_backup", "run_id": "run-b", "since": "02:00"}):
         module = FakeModule(tmp_path)

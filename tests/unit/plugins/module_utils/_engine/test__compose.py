@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 import typing as t
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ansible_collections.boardroom.maintenance.plugins.module_utils._engine._com
     ContainerError,
     Engine,
     EngineError,
+    client_environment,
 )
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Completed, ProgramError, Runner
 
@@ -202,3 +204,109 @@ def test_a_compose_file_that_cannot_be_read_says_why() -> None:
     ) as caught:
         Engine(docker).services("/srv/x")
     assert caught.value.kind == "project"
+    assert caught.value.remedy == "Try it there by hand: docker compose config."
+
+
+# What Compose 2.26 and 1.29 really say.
+COMPLAINTS = {
+    "validating /srv/x/docker-compose.yml: services.app Additional property imagge is not allowed\n": (
+        "validating /srv/x/docker-compose.yml: services.app Additional property imagge is not allowed."
+    ),
+    "The Compose file './x.yml' is invalid because:\nUnsupported config option for services.app: 'imagge'\n": (
+        "The Compose file './x.yml' is invalid because: Unsupported config option for services.app: 'imagge'."
+    ),
+    "The NOPE variable is not set. Defaulting to a blank string.\nService 'app' depends on service 'none' which is "
+    "undefined.\n": "Service 'app' depends on service 'none' which is undefined.",
+    "\n        Can't find a suitable configuration file in this directory or any\n        parent. Are you in the right "
+    "directory?\n\n        Supported filenames: docker-compose.yml\n": (
+        "Can't find a suitable configuration file in this directory or any parent. Are you in the right directory?"
+    ),
+    "": "exit status 1",
+}
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("said", COMPLAINTS)
+def test_a_complaint_is_told_whole_and_without_the_noise(said: str) -> None:
+    docker = Docker("compose-2.26")
+    docker.failure, docker.plugin = (1, said), False
+    with pytest.raises(EngineError) as caught:
+        Engine(docker).services("/srv/x", ["a.yml"])
+    assert caught.value.message == f"Compose cannot read the project in /srv/x: {COMPLAINTS[said]}"
+    assert caught.value.remedy == "Try it there by hand: docker-compose --file a.yml config."
+
+
+def test_a_client_that_hangs_is_ended(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
+    docker.chmod(0o755)
+    began = time.monotonic()
+    with pytest.raises(EngineError, match=r"did not answer within 0\.3 s") as caught:
+        Engine(Runner(path=[str(tmp_path)]), timeout=0.3).containers(str(tmp_path))
+    assert caught.value.kind == "timeout"
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(("said", "rc", "sentence"), [("{}", 0, "something else than JSON"), ("[]", 1, "broken pipe")])
+def test_an_inspection_that_fails_is_no_empty_project(
+    said: str, rc: int, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = Docker("compose-2.26")
+    run = docker.run
+
+    def inspected(argv: t.Sequence[str], **options: t.Any) -> Completed:
+        if "inspect" in argv:
+            return Completed(list(argv), rc, said, "Error: No such container: x\nbroken pipe\n" if rc else "", 0.0)
+        return run(argv, **options)
+
+    monkeypatch.setattr(docker, "run", inspected)
+    with pytest.raises(EngineError, match=sentence) as caught:
+        Engine(docker).containers("/srv/contained")
+    assert caught.value.kind == "failed"
+
+
+@pytest.mark.usefixtures("place")
+def test_what_cannot_be_started_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = Docker("compose-2.26")
+
+    def refused(argv: t.Sequence[str], **options: t.Any) -> Completed:
+        raise ProgramError("Could not start docker: Permission denied.", remedy="Mend it.")
+
+    monkeypatch.setattr(docker, "run", refused)
+    with pytest.raises(EngineError, match="Could not start docker") as caught:
+        Engine(docker).containers("/srv/boardroom")
+    assert (caught.value.kind, caught.value.remedy) == ("failed", "Mend it.")
+
+
+def test_the_engine_that_the_environment_names_is_asked_and_nothing_else_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/other.sock")
+    monkeypatch.setenv("SECRET", "hunter22")
+    assert client_environment() == {"DOCKER_HOST": "unix:///run/other.sock"}
+
+
+@pytest.mark.usefixtures("place")
+def test_a_container_without_details_is_described_all_the_same() -> None:
+    docker = Docker("compose-1.29")
+    for key in ("HostConfig", "RestartCount"):
+        del docker.inspected[0][key]
+    docker.inspected[0]["State"] = {"Health": {"Status": "none"}}
+    del docker.inspected[0]["Config"]["Labels"]["com.docker.compose.container-number"]
+    (container,) = Engine(docker).containers("/srv/boardroom")
+    assert (container.state, container.health, container.restart_policy) == ("unknown", "", "no")
+    assert (container.number, container.restarts, container.oom_killed) == (0, 0, False)
+
+
+def test_a_project_is_the_same_through_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    docker = Docker("compose-1.29")
+    docker.listed = docker.listed.replace("/srv/boardroom", str(link))
+    assert len(Engine(docker).containers(str(real))) == 1
+    docker.listed = docker.listed.replace(str(link), str(real))
+    assert len(Engine(docker).containers(str(link))) == 1

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import shutil
 import subprocess
 import typing as t
@@ -113,6 +114,61 @@ def test_disarming_removes_all_of_it(bed: Bed) -> None:
     assert list(bed.units.iterdir()) == []
     assert not bed.expiry.is_left()
     assert not bed.expiry.disarm()
+
+
+def test_a_timer_that_systemd_takes_but_does_not_start_leaves_nothing(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bed.expiry, "is_waiting", lambda: False)
+    with pytest.raises(MaintenanceError, match="systemd did not start boardroom-maintenance-flag-"):
+        bed.expiry.arm("flag-1", MOMENT)
+    assert list(bed.units.iterdir()) == []
+
+
+def test_a_program_that_is_missing_is_named_before_anything_is_written(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bed.systemd, "find", lambda program: None if program == "grep" else f"/usr/bin/{program}")
+    with pytest.raises(MaintenanceError, match="The program grep is not installed"):
+        bed.expiry.arm("flag-1", MOMENT)
+    assert list(bed.units.iterdir()) == []
+
+
+def test_a_disk_without_room_for_the_units_is_named_and_leaves_nothing(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(MaintenanceError, match="not put up: No space left on device"):
+        patched.setattr(os, "fsync", full)
+        bed.expiry.arm("flag-1", MOMENT)
+    assert list(bed.units.iterdir()) == []
+
+
+def test_a_unit_that_cannot_be_removed_is_an_error(bed: Bed) -> None:
+    (bed.units / f"{bed.expiry.unit}.timer").mkdir(parents=True)
+    with pytest.raises(MaintenanceError, match=r"\.timer cannot be removed: Is a directory"):
+        bed.expiry.disarm()
+
+
+def test_a_systemd_that_does_not_answer_is_no_timer_and_its_units_go_all_the_same(bed: Bed) -> None:
+    bed.expiry.arm("flag-1", MOMENT)
+    bed.systemd.breaks_at = "is-active"
+    assert not bed.expiry.is_set("flag-1", MOMENT)
+    bed.systemd.breaks_at = "stop"
+    assert bed.expiry.disarm()
+    assert list(bed.units.iterdir()) == []
+
+
+def test_the_stamp_of_an_earlier_timer_goes_too(bed: Bed, tmp_path: Path) -> None:
+    stamp = tmp_path / "stamps" / f"stamp-{bed.expiry.unit}.timer"
+    stamp.parent.mkdir()
+    stamp.touch()
+    bed.units.mkdir()
+    assert bed.expiry.is_left()
+    assert bed.expiry.disarm()
+    assert not stamp.exists()
 
 
 def test_without_systemd_it_is_refused(tmp_path: Path) -> None:

@@ -237,6 +237,124 @@ def test_a_full_disk_leaves_nothing(bed: Bed, monkeypatch: pytest.MonkeyPatch) -
     assert bed.expiry.armed is None
 
 
+def test_a_timer_that_cannot_be_renewed_takes_the_flag_down(bed: Bed) -> None:
+    bed.flag.enable(WISH, NOW)
+    bed.expiry.refuses = True
+    with pytest.raises(MaintenanceError, match="no systemd"):
+        bed.flag.enable(WISH._replace(renew=True), LATER)
+    # Nobody would lift it any more.
+    assert not bed.path.exists()
+    assert bed.expiry.armed is None
+
+
+def test_a_text_that_cannot_be_renewed_leaves_a_flag_that_is_lifted(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.flag.enable(WISH, NOW)
+    before = bed.path.read_text(encoding="utf-8")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MaintenanceError, match="cannot be written: No space left on device"):
+        bed.flag.enable(WISH._replace(renew=True), LATER)
+    assert bed.path.read_text(encoding="utf-8") == before
+    assert bed.expiry.armed == (json.loads(before)["id"], LATER + datetime.timedelta(minutes=30))
+
+
+def test_a_directory_that_cannot_be_synced_leaves_no_flag_behind(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def broken(_descriptor: int) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(MaintenanceError, match="cannot be written: Input/output error"):
+        bed.flag.enable(WISH, NOW)
+    assert list(bed.path.parent.iterdir()) == []
+    assert bed.expiry.armed is None
+
+
+def test_taking_back_spares_what_somebody_put_in_its_place(bed: Bed) -> None:
+    def replaced(request: Request) -> Response:
+        if bed.path.exists():
+            bed.path.write_text("his", encoding="utf-8")
+        return Response("", "", 200, {}, b"hello")
+
+    probe = Probe(Request("https://x/"), 0.0, replaced)
+    with pytest.raises(MaintenanceError, match="nginx does not see the flag"):
+        Flag(str(bed.path), t.cast(t.Any, bed.expiry), probe).enable(WISH, NOW)
+    assert bed.path.read_text(encoding="utf-8") == "his"
+    assert bed.expiry.armed is None
+
+
+def test_a_link_is_never_read_and_a_pipe_never_waited_for(bed: Bed, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hunter22", encoding="utf-8")
+    bed.path.symlink_to(secret)
+    assert "hunter22" not in str([bed.flag.look(NOW), bed.flag.enable(WISH, NOW), bed.flag.disable("", False, NOW)])
+    assert secret.exists()
+    os.mkfifo(bed.path)
+    assert bed.flag.look(NOW).content is None
+    assert bed.flag.disable("", only_own=False, now=NOW).changed
+
+
+@pytest.mark.parametrize("forged", ["x\nExecStart=/bin/evil", "", 7, None, "20261124T020000Z-9f3a1c2e --"])
+def test_an_identifier_that_is_none_never_reaches_the_timer(bed: Bed, forged: object) -> None:
+    bed.flag.enable(WISH, NOW)
+    document = json.loads(bed.path.read_text(encoding="utf-8"))
+    bed.path.write_text(json.dumps({**document, "id": forged}), encoding="utf-8")
+    bed.expiry.armed = None
+    # Whoever can write the flag must not write into a unit that root runs.
+    assert not bed.flag.enable(WISH._replace(renew=True), LATER).changed
+    assert bed.expiry.armed is None
+
+
+def test_text_that_nests_for_ever_is_no_flag_of_ours(bed: Bed) -> None:
+    bed.path.write_text("[" * 60000, encoding="utf-8")
+    assert bed.flag.look(NOW).content is None
+
+
+def test_an_application_that_fails_behind_the_page_is_a_warning(bed: Bed) -> None:
+    bed.flag.enable(WISH, NOW)
+    bed.nginx.application = Response("", "", 502, {}, b"bad gateway")
+    (found,) = bed.flag.disable("run-a", only_own=True, now=LATER).findings
+    assert (found["status"], found["subject"]) == ("warning", "https://x/")
+    assert "answers 502" in found["message"]
+
+
+def test_what_cannot_be_looked_at_or_removed_is_one_sentence(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.flag.enable(WISH, NOW)
+
+    def refused(_path: str) -> t.NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "unlink", refused)
+    with pytest.raises(MaintenanceError, match=r"flag cannot be removed: Permission denied\.") as caught:
+        bed.flag.disable("", only_own=False, now=LATER)
+    assert caught.value.remedy == "Run as root (become)."
+    # The flag is still up, and its timer with it.
+    assert bed.expiry.armed is not None
+    monkeypatch.setattr(os, "lstat", refused)
+    with pytest.raises(MaintenanceError, match=r"cannot be looked at: Permission denied\."):
+        bed.flag.look(LATER)
+
+
+def test_a_flag_for_ever_takes_an_earlier_timer_away(bed: Bed) -> None:
+    bed.flag.enable(WISH, NOW)
+    assert bed.flag.enable(WISH._replace(renew=True, expires_in=None), LATER).changed
+    assert bed.expiry.armed is None
+    assert "without an expiry" in bed.flag.look(LATER).msg
+    assert "No timer" not in bed.flag.look(LATER).msg
+
+
+def test_without_a_url_nothing_is_asked(bed: Bed) -> None:
+    flag = Flag(str(bed.path), t.cast(t.Any, bed.expiry), Probe(None))
+    assert flag.enable(WISH, NOW).findings == []
+    assert flag.disable("run-a", only_own=True, now=LATER).findings == []
+
+
 def test_down_is_proven_too(bed: Bed) -> None:
     bed.flag.enable(WISH, NOW)
     change = bed.flag.disable("run-a", only_own=True, now=LATER)

@@ -242,6 +242,20 @@ def test_pg_dump_s_own_reason_is_given(server: FakeServer, store: LocalStore) ->
     assert store.leftovers() == []
 
 
+def test_a_refused_statement_is_the_cause_and_not_the_snapshot_that_went_with_it(
+    server: FakeServer, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> t.Any:
+        raise MaintenanceError("permission denied for table notes.")
+
+    monkeypatch.setattr(Backup, "_count", refuse)
+    server.exit_status = 1
+    server.complaint = "pg_dump: error: query failed: ERROR:  could not import the requested snapshot\n"
+    with pytest.raises(MaintenanceError, match=r"^permission denied for table notes"):
+        take(server, store)
+    assert store.leftovers() == []
+
+
 def test_roles_that_were_not_written_to_their_end_are_refused(server: FakeServer, store: LocalStore) -> None:
     server.globals_text = "CREATE ROLE a;\n"
     with pytest.raises(MaintenanceError, match="did not write the roles to their end"):
