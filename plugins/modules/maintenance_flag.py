@@ -40,9 +40,8 @@ options:
     default: Scheduled maintenance
   owner:
     description:
-      - Who is at work.
+      - Who is at work. The user who called C(sudo) (C(become)) when not given.
     type: str
-    default: unknown
   expires_in:
     description:
       - The host lifts the flag after this time, a number with V(s), V(m), V(h) or V(d), from V(1m) to V(366d); or
@@ -152,7 +151,8 @@ def wish_of(params: t.Mapping[str, t.Any]) -> Wish:
     seconds = None if forever else parse_duration(params["expires_in"], "expires_in")
     if seconds is not None and not 60 <= seconds <= 366 * 86400:
         raise MaintenanceError(f"expires_in is {params['expires_in']}, but must be from 1m to 366d, or never.")
-    return Wish(params["owner"], params["reason"], seconds, params["run_id"] or "", params["renew"])
+    owner = params["owner"] or os.environ.get("SUDO_USER") or "unknown"
+    return Wish(owner, params["reason"], seconds, params["run_id"] or "", params["renew"])
 
 
 def work(params: t.Mapping[str, t.Any], context: Context) -> Outcome:
@@ -187,7 +187,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["enabled", "disabled", "queried"], "required": True},
             "path": {"type": "path", "default": "/var/www/maintenance.flag"},
             "reason": {"type": "str", "default": "Scheduled maintenance"},
-            "owner": {"type": "str", "default": "unknown"},
+            "owner": {"type": "str"},
             "expires_in": {"type": "str", "default": "2h"},
             "renew": {"type": "bool", "default": False},
             "only_own": {"type": "bool", "default": False},

@@ -32,6 +32,8 @@ _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 # nginx may need a moment: workers that are busy, a cache of file metadata that is about to end.
 PROOF_SECONDS = 10.0
 PROOF_PAUSE = 0.25
+# Each worker of nginx may have its own opinion; new connections meet several of them.
+PROOFS = 3
 
 
 class Content(t.NamedTuple):
@@ -132,12 +134,18 @@ class Probe:
         return self._ask(self.request) if self.request else None
 
     def until(self, true: t.Callable[[Response], bool]) -> t.Tuple[bool, t.Optional[Response]]:
-        """Ask until the answer is as wished, and the last answer."""
+        """Ask until the answer is as wished several times in a row; whether it came to that, and the last answer."""
         deadline = self._clock() + self._seconds
+        right = 0
         while True:
             answer = self.look()
-            if answer is None or true(answer):
+            if answer is None:
                 return True, answer
+            right = right + 1 if true(answer) else 0
+            if right == PROOFS:
+                return True, answer
+            if right:
+                continue
             if self._clock() >= deadline:
                 return False, answer
             self._pause(PROOF_PAUSE)
@@ -240,8 +248,6 @@ class Flag:
             if content.expires:
                 # First the timer: a flag that nobody lifts is the worse of the two.
                 self._expiry.arm(content.id, content.expires)
-            else:
-                self._expiry.disarm()
         except MaintenanceError:
             # The timer of a flag that is to be renewed is gone by now.
             self._take_back(content)
@@ -261,6 +267,8 @@ class Flag:
                 f"The flag {self.path} cannot be written: {exc.strerror}.", "Run as root (become)."
             ) from exc
         try:
+            if not content.expires:
+                self._expiry.disarm()
             return self._prove_up(earlier)
         except MaintenanceError:
             self._take_back(content)

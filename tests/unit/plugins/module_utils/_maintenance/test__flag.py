@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
 from ansible_collections.boardroom.maintenance.plugins.module_utils._http import Request, Response
-from ansible_collections.boardroom.maintenance.plugins.module_utils._maintenance._flag import Flag, Probe, Wish
+from ansible_collections.boardroom.maintenance.plugins.module_utils._maintenance._flag import Content, Flag, Probe, Wish
 
 NOW = datetime.datetime(2026, 11, 24, 2, 0, 0, tzinfo=datetime.timezone.utc)
 LATER = NOW + datetime.timedelta(minutes=10)
@@ -276,16 +276,17 @@ def test_a_directory_that_cannot_be_synced_leaves_no_flag_behind(bed: Bed, monke
     assert bed.expiry.armed is None
 
 
-def test_taking_back_spares_what_somebody_put_in_its_place(bed: Bed) -> None:
+@pytest.mark.parametrize("his", ["by hand", Content("20261124T020000Z-00000001", "b", "r", NOW, None, "run-b").text()])
+def test_taking_back_spares_what_somebody_put_in_its_place(bed: Bed, his: str) -> None:
     def replaced(request: Request) -> Response:
         if bed.path.exists():
-            bed.path.write_text("his", encoding="utf-8")
+            bed.path.write_text(his, encoding="utf-8")
         return Response("", "", 200, {}, b"hello")
 
     probe = Probe(Request("https://x/"), 0.0, replaced)
     with pytest.raises(MaintenanceError, match="nginx does not see the flag"):
         Flag(str(bed.path), t.cast(t.Any, bed.expiry), probe).enable(WISH, NOW)
-    assert bed.path.read_text(encoding="utf-8") == "his"
+    assert bed.path.read_text(encoding="utf-8") == his
     assert bed.expiry.armed is None
 
 
@@ -410,3 +411,19 @@ def test_looking_says_whether_it_is_up_and_overdue(bed: Bed) -> None:
     assert bed.flag.look(NOW + datetime.timedelta(hours=1)).findings[0]["status"] == "critical"
     bed.expiry.armed = None
     assert "No timer will lift it" in bed.flag.look(LATER).findings[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "proven"), [([503, 503, 503], True), ([200, 503, 503, 503], True), ([503, 200] * 9, False)]
+)
+def test_one_worker_that_sees_the_flag_is_no_proof(answers: list[int], proven: bool) -> None:
+    clock = iter(range(100))
+    given = iter(answers)
+    probe = Probe(
+        Request("https://x/"),
+        8.0,
+        lambda request: Response("", "", next(given), {}, b""),
+        lambda seconds: None,
+        lambda: float(next(clock)),
+    )
+    assert probe.until(lambda answer: answer.status == 503)[0] is proven
