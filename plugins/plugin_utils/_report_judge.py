@@ -46,15 +46,25 @@ _SUMMARY_CHARS = 240
 
 
 def opened(frame: Frame) -> Report:
-    """The report of a run that has only begun, which stays when its controller dies."""
+    """The report of a run that has only begun; it stays when its controller dies, or loses its last host."""
+    remedy = (
+        f"If the run is over: see whether host and controller run and reach each other, then run {frame.playbook}.yml "
+        "again; lease and maintenance page expire by themselves."
+    )
+    missing = [
+        _finding("run.record", name, "critical", f"No record of this run has come from {name}.", name, remedy)
+        for name in frame.expected_hosts
+    ]
+    names = f"no record has come from {', '.join(frame.expected_hosts)}"
+    why = "it is still at work, its controller died, or no host could be reached any more"
     return Report(
         **_frame(frame),
         finished="",
         seconds=0.0,
         verdict="unfinished",
-        summary="The run has not finished: it is still at work, or its controller died.",
-        counts=dict.fromkeys(STATUSES, 0),
-        findings=[],
+        summary=f"The run has not finished, and {names}: {why}.",
+        counts={**dict.fromkeys(STATUSES, 0), "critical": len(missing)},
+        findings=missing,
         hosts=[Host(name, True) for name in frame.expected_hosts],
         steps=[],
         checklist=[

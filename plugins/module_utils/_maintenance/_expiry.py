@@ -153,10 +153,11 @@ class Expiry:
             # A timer that cannot be stopped any more does no harm: it removes its own flag only, which is gone.
             with contextlib.suppress(ProgramError):
                 self._systemctl("stop", self._unit_timer, f"{self.unit}.service")
-        for path in self._own():
+        # Only what is there: a file system that is read-only refuses to remove also what is not.
+        for path in filter(os.path.lexists, self._own()):
             try:
                 os.unlink(path)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 continue
             except OSError as exc:
                 raise MaintenanceError(f"{path} cannot be removed: {exc.strerror}.") from exc

@@ -189,6 +189,18 @@ def test_what_is_critical_is_asked_again_when_told_so() -> None:
     assert len(pauses) == 1
 
 
+def test_what_stays_critical_is_believed_after_the_last_attempt() -> None:
+    asked: list[Request] = []
+    pauses: list[float] = []
+
+    def silent(request: Request) -> Response:
+        asked.append(request)
+        return Response("timeout", "did not answer")
+
+    (found,) = look_at_endpoints([Endpoint("a", Request("http://x/"), retries=2)], silent, pauses.append)
+    assert (found["status"], len(asked), pauses) == ("critical", 3, [1.0, 1.0])
+
+
 def test_fields_are_found_by_their_dotted_names() -> None:
     assert find_field(HEALTHY, "database.pool") == (True, [1, 2])
     assert find_field(HEALTHY, "database.none")[0] is False
@@ -359,6 +371,8 @@ def test_how_a_container_is_down_is_told_with_what_to_do() -> None:
     killed = look(CONTAINER._replace(state="exited", exit_code=137, oom_killed=True))["container.state"]
     assert killed["message"] == "boardroom/app: boardroom-app-1 is exited (exit status 137, out of memory)."
     assert (killed["value"], killed["threshold"], killed["unit"]) == (0, 1, "containers")
+    # The last word of a check about a container that is gone by now is no news.
+    assert "container.health" not in look(CONTAINER._replace(state="exited", health="unhealthy"))
     paused = look(CONTAINER._replace(state="paused"))["container.state"]
     assert paused["remedy"] == "Continue it with docker unpause boardroom-app-1."
     looping = look(CONTAINER._replace(state="restarting", exit_code=1))["container.state"]

@@ -84,6 +84,24 @@ def test_up_and_down_and_both_once_more(call: Call, nginx: Server) -> None:
     assert "k4711" not in json.dumps([up["findings"], up["msg"], down["findings"], down["msg"]])
 
 
+@pytest.mark.parametrize(
+    ("given", "caller", "owner"), [({}, "alice", "alice"), ({}, "", "unknown"), ({"owner": "bob"}, "alice", "bob")]
+)
+def test_a_flag_bears_the_name_of_who_called_sudo(
+    call: Call, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], caller: str, owner: str
+) -> None:
+    monkeypatch.setenv("SUDO_USER", caller)
+    assert call("enabled", **given)["flag"]["owner"] == owner
+
+
+def test_renewing_moves_the_expiry_of_one_s_own_flag_only(call: Call) -> None:
+    first = call("enabled", owner="alice", reason="Disk")["flag"]
+    renewed = call("enabled", owner="alice", reason="Disk", renew=True)
+    assert (renewed["changed"], renewed["flag"]["id"]) == (True, first["id"])
+    left = call("enabled", owner="bob", reason="Disk", renew=True)
+    assert (left["changed"], left["flag"]["owner"]) == (False, "alice")
+
+
 @pytest.mark.parametrize("content", ["", "{}", "not ours"])
 def test_a_flag_that_a_person_made_counts_as_up(call: Call, nginx: Server, content: str) -> None:
     nginx.flag.write_text(content, encoding="utf-8")

@@ -275,6 +275,9 @@ def test_opened_says_not_finished() -> None:
     report = _report_judge.opened(Frame(**examples.frame(expected_hosts=["app1", "app2"])))
     assert report.verdict == "unfinished"
     assert [host.name for host in report.hosts] == ["app1", "app2"]
+    # Where the last host is lost, nothing runs that could write another report: this one names them.
+    assert bad(report) == [("app1", "run.record", "critical"), ("app2", "run.record", "critical")]
+    assert "no record has come from app1, app2" in report.summary
     assert report.contacts == examples.CONTACTS
     assert set(states(report).values()) == {"operator", "unknown"}
 

@@ -37,12 +37,14 @@ class Docker(Runner):
         self.failure: tuple[int, str] | None = None
         self.hangs = False
         self.calls: list[list[str]] = []
+        self.options: list[dict[str, t.Any]] = []
 
     def find(self, program: str) -> t.Optional[str]:
         return f"/usr/bin/{program}" if program in self.programs else None
 
     def run(self, argv: t.Sequence[str], **options: t.Any) -> Completed:
         self.calls.append(list(argv))
+        self.options.append(options)
         if self.hangs:
             raise ProgramError("docker did not end within 30 s and was stopped.")
         if "compose" in argv[1:2] and not self.plugin:
@@ -94,6 +96,8 @@ def test_one_inspection_is_enough_and_the_program_is_asked_for_json() -> None:
     docker = Docker("compose-2.26")
     Engine(docker).containers("/srv/contained")
     assert [call[1] for call in docker.calls] == ["ps", "container"]
+    # Identifiers that were cut would not be found again.
+    assert {"--all", "--no-trunc"} < set(docker.calls[0])
 
 
 @pytest.mark.usefixtures("place")
@@ -280,13 +284,18 @@ def test_what_cannot_be_started_is_said_with_its_remedy(monkeypatch: pytest.Monk
 
 
 def test_the_engine_that_the_environment_names_is_asked_and_nothing_else_is_passed_on(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/other.sock")
     monkeypatch.setenv("SECRET", "hunter22")
     assert client_environment() == {"DOCKER_HOST": "unix:///run/other.sock"}
+    docker = Docker("compose-2.26")
+    Engine(docker).services(str(tmp_path))
+    # Compose reads .env and the files of the directory that it is started in.
+    assert docker.options[-1]["cwd"] == str(tmp_path)
+    assert all(options["env"] == {"DOCKER_HOST": "unix:///run/other.sock"} for options in docker.options)
 
 
 @pytest.mark.usefixtures("place")

@@ -146,6 +146,23 @@ def test_a_disk_without_room_for_the_units_is_named_and_leaves_nothing(
     assert list(bed.units.iterdir()) == []
 
 
+def test_a_file_system_that_is_read_only_is_named(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_arguments: object, **_options: object) -> t.NoReturn:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "unlink", read_only)
+    monkeypatch.setattr(os, "makedirs", read_only)
+    assert not bed.expiry.disarm()
+    with pytest.raises(MaintenanceError, match="so the flag is not put up: Read-only file system"):
+        bed.expiry.arm("flag-1", MOMENT)
+
+
+def test_a_place_for_units_that_is_no_directory_is_named(bed: Bed) -> None:
+    bed.units.write_text("a file", encoding="utf-8")
+    with pytest.raises(MaintenanceError, match="so the flag is not put up: File exists"):
+        bed.expiry.arm("flag-1", MOMENT)
+
+
 def test_a_unit_that_cannot_be_removed_is_an_error(bed: Bed) -> None:
     (bed.units / f"{bed.expiry.unit}.timer").mkdir(parents=True)
     with pytest.raises(MaintenanceError, match=r"\.timer cannot be removed: Is a directory"):

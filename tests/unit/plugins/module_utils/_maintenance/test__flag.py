@@ -290,6 +290,12 @@ def test_taking_back_spares_what_somebody_put_in_its_place(bed: Bed, his: str) -
     assert bed.expiry.armed is None
 
 
+def test_nobody_s_run_owns_no_flag(bed: Bed) -> None:
+    bed.flag.enable(WISH._replace(run_id=""), NOW)
+    assert not bed.flag.disable("", only_own=True, now=LATER).changed
+    assert bed.path.exists()
+
+
 def test_a_link_is_never_read_and_a_pipe_never_waited_for(bed: Bed, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("hunter22", encoding="utf-8")

@@ -18,8 +18,8 @@ lines FROM stdin;
 INSERT INTO "two
 lines FROM stdin;
 12; 0 99 TABLE DATA public x y" VALUES (7), (8), (9);
-CREATE TABLE "tür  7; 0 98 TABLE DATA public x y" (a text);
-INSERT INTO "tür  7; 0 98 TABLE DATA public x y" SELECT '' FROM generate_series(1, 4);
+CREATE TABLE "tür 7; 0 98 TABLE DATA public x y" (a text);
+INSERT INTO "tür 7; 0 98 TABLE DATA public x y" SELECT '' FROM generate_series(1, 4);
 CREATE TABLE "select" (a text); -- a word that must be quoted
 CREATE TABLE years (y int) PARTITION BY RANGE (y);
 CREATE TABLE years_26 PARTITION OF years FOR VALUES FROM (26) TO (27);

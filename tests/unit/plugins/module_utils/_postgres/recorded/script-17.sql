@@ -68,10 +68,10 @@ lines FROM stdin;
 
 
 --
--- Data for Name: tür  7; 0 98 TABLE DATA public x y; Type: TABLE DATA; Schema: public; Owner: postgres
+-- Data for Name: tür 7; 0 98 TABLE DATA public x y; Type: TABLE DATA; Schema: public; Owner: postgres
 --
 
-COPY public."tür  7; 0 98 TABLE DATA public x y" (a) FROM stdin;
+COPY public."tür 7; 0 98 TABLE DATA public x y" (a) FROM stdin;
 
 
 
