@@ -96,15 +96,19 @@ class Script:
 
     def said(self) -> str:
         """One cell of the table."""
+        return f"exit {self.rc}; {self.left()}"
+
+    def left(self) -> str:
+        """Its files."""
         if not self.files:
-            return f"exit {self.rc}; no file"
+            return "no file"
         shown = []
         for file in self.files:
             kind = "`.sql.gz`" if file["name"].endswith(".gz") else "`.sql`"
             whole = "a whole dump" if file["whole"] else "**no whole dump**"
             tested = f", `gzip -t` says {'good' if file['gzip'] == 0 else 'bad'}" if kind == "`.sql.gz`" else ""
             shown.append(f"{kind} of {file['bytes']} bytes, {whole}{tested}")
-        return f"exit {self.rc}; left " + "; ".join(shown)
+        return "left " + "; ".join(shown)
 
 
 class Site:

@@ -50,9 +50,10 @@ class Page:
             ),
             "",
             (
-                "With each fault the test asserts: the module fails (or gives the right finding) in one sentence"
-                " without traceback or secret; every set that was there is the same afterwards, byte by byte; nothing"
-                " half-done is listed; no program of the backup is left running."
+                "Where a row begins with “failed”, the test asserts that the module fails in one sentence without"
+                " traceback; that every set that was there is the same afterwards, byte by byte; that nothing half-done"
+                " is left; and that no program of the backup still runs (the second of two runs: the sentence only)."
+                " The other rows say what was asserted. No password may appear in any answer."
             ),
             "",
             (

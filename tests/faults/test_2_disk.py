@@ -78,7 +78,9 @@ def test_read_only(site: Site, page: Page) -> None:
             answer = site.backup()
             one_sentence(answer, "Read-only file system", DEST)
         assert not site.info().failed
+        before = site.script_result(0).files
         script = site.script(keep=True)
+        assert script.files == before
     finally:
         site.sh("".join(f"umount {d};" for d in directories))
     page.add(SECTION, "read-only file system", quoted(answer), f"exit {script.rc}; no new file")

@@ -84,7 +84,7 @@ def test_killed_at_random_moments(site: Site, page: Page) -> None:
     longest = float(_said(watcher)[0])
     chance = random.Random(SEED)
     phases: dict[str, int] = {}
-    killed = swept = number = 0
+    killed = swept = number = whole_runs = 0
     while killed < KILLS:
         assert number < 2 * KILLS, f"only {killed} of {number} runs were caught alive"
         # Evenly over the whole run, at random within each part of it.
@@ -116,10 +116,12 @@ def test_killed_at_random_moments(site: Site, page: Page) -> None:
             again = site.backup(instance=INSTANCE)
             assert not again.failed and again.result["changed"], again.msg
             swept += len(again.result["swept"])
+            whole_runs += 1
             assert site.leftovers() == ""
     again = site.backup(instance=INSTANCE)
     assert not again.failed and again.result["changed"], again.msg
     swept += len(again.result["swept"])
+    whole_runs += 1
     with site.nothing_lost():
         seen = site.info(instance=INSTANCE, check="decode")
         assert not seen.failed and not seen.found("backup.damage"), seen.msg
@@ -130,9 +132,10 @@ def test_killed_at_random_moments(site: Site, page: Page) -> None:
     page.add(
         SECTION,
         f"SIGKILL of the process at {killed} random moments (seed {SEED})",
-        f"{killed} of {killed}: earlier sets the same, nothing half-done listed, no program left running; "
-        f"the next run swept what was left ({swept} in all) and succeeded. Killed: {when}",
-        f"(killed once, in mid-dump) {script.said()}; the next run does not sweep it",
+        f"after each of the {killed}: earlier sets the same, nothing half-done listed, no program left running. "
+        f"{whole_runs} runs in between and afterwards, not killed, all succeeded, and swept {swept} leftovers "
+        f"(a killed run may sweep the one before it). Killed: {when}; {number - killed} more had ended before the kill",
+        f"(killed once, in mid-dump) {script.said()}",
     )
 
 
@@ -158,16 +161,18 @@ def test_second_run_refuses_at_once(site: Site, page: Page) -> None:
     said = one_sentence(second, "Another step is changing this host: pg_backup")
     site.sh(f"rm -f {RUNBOOK_DIR}/*")
     # Two at once begin in the same second of their file names.
-    site.sh(
+    said_both = site.sh(
         "while [ $(date +%N | sed 's/^0*//;s/^$/0/') -gt 200000000 ]; do sleep 0.01; done; "
-        f"bash {SCRIPT} >/dev/null 2>&1 </dev/null & bash {SCRIPT} >/dev/null 2>&1 </dev/null & wait"
+        f"bash {SCRIPT} >/dev/null 2>&1 </dev/null & one=$!; bash {SCRIPT} >/dev/null 2>&1 </dev/null & two=$!; "
+        "wait $one; first=$?; wait $two; echo statuses $first $?"
     )
-    script = site.script_result(0)
+    statuses = said_both.split("statuses ")[1].split()
+    script = site.script_result(max(int(status) for status in statuses))
     page.add(
         SECTION,
         "a second run while the first is at work, `lock_wait: 1`",
         f"the first succeeds; the second fails: '{said}'",
-        f"both started in one second: {script.said()}",
+        f"both started in one second, exit statuses {' and '.join(statuses)}: {script.left()}",
     )
 
 

@@ -513,8 +513,16 @@ class Backup:
                 )
             file.flush()
             os.fsync(file.fileno())
-        size, sha256 = _decode.digest(path)
-        return {"path": name, "bytes": size, "sha256": sha256}
+        try:
+            content = _decode.read(path, self._runner)
+        except _decode.DamagedError as exc:
+            raise _manifest.problem_error([(name, exc.message)], "The dump of the roles") from exc
+        expected = len(script.encode("utf-8"))
+        if content.decoded != expected:
+            raise _manifest.problem_error(
+                [(name, f"it holds {content.decoded} bytes instead of {expected}")], "The dump of the roles"
+            )
+        return {"path": name, "bytes": content.size, "sha256": content.sha256}
 
 
 def chosen(wanted: t.Sequence[str], existing: t.Sequence[t.Dict[str, t.Any]]) -> t.List[t.Dict[str, t.Any]]:
