@@ -24,6 +24,7 @@ INCOMPLETE = ".incomplete-"
 # What C(_time.new_id) makes.
 SET_ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
 FSTAB = "/etc/fstab"
+MOUNTS = "/proc/self/mountinfo"
 
 
 class Entry(t.NamedTuple):
@@ -164,14 +165,29 @@ def unmounted(path: str, fstab: str = FSTAB) -> str:
         fields = line.split()
         if len(fields) < 2 or fields[0].startswith("#"):
             continue
-        # fstab writes a space as \040.
-        point = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m.group(1), 8)), fields[1])
+        point = _unescaped(fields[1])
         if not point.startswith("/"):
             continue
         place = os.path.realpath(point)
-        if place != "/" and os.path.commonpath([place, path]) == place and not os.path.ismount(place):
+        if place != "/" and os.path.commonpath([place, path]) == place and not _is_mounted(place):
             return point
     return ""
+
+
+def _is_mounted(place: str) -> bool:
+    """Whether something is mounted there. C(os.path.ismount) does not see a bind mount within one file system."""
+    if os.path.ismount(place):
+        return True
+    try:
+        with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
+            return any(place == _unescaped(line.split()[4]) for line in file)
+    except OSError:
+        return False
+
+
+def _unescaped(field: str) -> str:
+    """A path as fstab and the kernel write it: a space is \\040."""
+    return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m.group(1), 8)), field)
 
 
 def own(directory: str) -> t.List[str]:

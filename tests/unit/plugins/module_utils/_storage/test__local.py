@@ -252,3 +252,15 @@ def test_the_manifest_is_readable_json(store: LocalStore) -> None:
     begun(store)
     path = store.commit(ID, {"name": "ü"})
     assert json.loads(Path(path, "manifest.json").read_text(encoding="utf-8")) == {"name": "ü"}
+
+
+def test_a_bind_mount_within_one_file_system_counts_as_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = tmp_path / "back ups"
+    point.mkdir()
+    escaped = str(point).replace(" ", "\\040")
+    fstab, mounts = tmp_path / "fstab", tmp_path / "mountinfo"
+    fstab.write_text(f"/data/backups {escaped} none bind 0 0\n", encoding="utf-8")
+    mounts.write_text(f"36 35 254:0 /data/backups {escaped} rw - ext4 /dev/vda rw\n", encoding="utf-8")
+    assert _local.unmounted(str(point / "main"), str(fstab)) == str(point)
+    monkeypatch.setattr(_local, "MOUNTS", str(mounts))
+    assert _local.unmounted(str(point / "main"), str(fstab)) == ""
