@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 import support
 from faultkit import DATABASE, INVENTORY, NAME, RUNBOOK_DIR, SCRIPT, SUPERUSER_PASSWORD, Site, keep_host
-from faultpage import Page
+from faultpage import Page, revision
 
 RUNBOOK_SOURCE = support.ROOT / "tests" / "lab" / "images" / "bookworm" / "backup_db.sh"
 
@@ -32,10 +33,11 @@ def page() -> Page:
 @pytest.fixture(scope="session")
 def site() -> t.Iterator[Site]:
     """The prepared host with one set in its store and the runbook's script beside it."""
+    _PAGE.began = revision()
     support.lab("up", NAME, "--megabytes", "120")
+    # A socket's path must be short: pytest's own directories are not.
+    sockets = tempfile.mkdtemp(prefix="faults-")
     try:
-        # A socket's path must be short: pytest's own directories are not.
-        sockets = tempfile.mkdtemp(prefix="faults-")
         made = Site(sockets)
         program = str(Path(sys.executable).parent / "ansible-playbook")
         prepare = [program, "-i", str(INVENTORY), str(support.ROOT / "playbooks" / "prepare.yml")]
@@ -74,6 +76,7 @@ def site() -> t.Iterator[Site]:
         }
         yield made
     finally:
+        shutil.rmtree(sockets, ignore_errors=True)
         if not keep_host():
             support.lab("down", NAME)
 

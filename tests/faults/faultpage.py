@@ -14,6 +14,15 @@ PAGE = support.ROOT / "docs" / "reliability.md"
 NOT_ASKED = "n/a"
 
 
+def revision() -> str:
+    """The checkout's revision, and whether it is exactly that."""
+    git = ["git", "-C", str(support.ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    status = [*git, "status", "--porcelain", "--", ":!docs/reliability.md"]
+    changed = subprocess.run(status, capture_output=True, text=True, check=True)
+    return head.stdout.strip() + (" with uncommitted changes" if changed.stdout.strip() else "")
+
+
 class Page:
     """Collects what was observed."""
 
@@ -21,6 +30,8 @@ class Page:
         self.rows: list[tuple[str, str, str, str]] = []
         self.versions: dict[str, str] = {}
         self.partial = False
+        # What is tested is what stood there when the run began.
+        self.began = ""
 
     def add(self, section: str, fault: str, ours: str, runbook: str = NOT_ASKED) -> None:
         """One row of the table."""
@@ -28,12 +39,8 @@ class Page:
 
     def write(self, count: int, seconds: float) -> None:
         """Write the page."""
-        git = ["git", "-C", str(support.ROOT)]
-        revision = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", ":!docs/reliability.md"], capture_output=True, text=True, check=True
-        )
-        state = revision.stdout.strip() + (" with uncommitted changes" if changed.stdout.strip() else "")
+        ended = revision()
+        state = self.began if self.began == ended else f"{self.began} at the start, {ended} at the end"
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         lines = [
             "<!--",
