@@ -57,7 +57,7 @@ class Page:
             ),
             "",
             (
-                "Where a row begins with “failed”, the test asserts that the module fails in one sentence without"
+                "Where a row begins with 'failed', the test asserts that the module fails in one sentence without"
                 " traceback; that every set that was there is the same afterwards, byte by byte; that nothing half-done"
                 " is left; and that no program of the backup still runs (the second of two runs: the sentence only)."
                 " The other rows say what was asserted. No password may appear in any answer."
