@@ -20,11 +20,16 @@ description:
     left is swept by the next one. Sets that are there are never touched.
   - With O(client=host) and O(client=sibling) a dump is C(pg_dump)'s directory format with parallel jobs; with
     O(client=exec) it is one file in its custom format, streamed out of the container.
-  - Does nothing when a verified set of the same cluster and databases is younger than O(max_age).
+  - With O(files) the application's files go into the same set after the databases, as archives of tar; each is
+    decoded and its members are counted.
+  - With O(s3) the set is then copied off-site, encrypted to O(recipients), read back and compared, its manifest last.
+    A copy that fails leaves the local set, and the next call only copies. With O(stream) nothing of it is staged here.
+  - Does nothing when a verified set of the same cluster, databases, files and tags is younger than O(max_age).
 extends_documentation_fragment:
   - boardroom.maintenance._step
   - boardroom.maintenance._step.changes
   - boardroom.maintenance._postgres
+  - boardroom.maintenance._s3
 attributes:
   diff_mode:
     support: none
@@ -38,7 +43,7 @@ options:
   dest:
     description:
       - Directory that holds the sets, as C(dest/instance/id). With O(client=host) every directory above must let the
-        operating system user that dumps pass through.
+        operating system user that dumps pass through. With O(stream) it holds only notes of uploads under way.
     type: path
     default: /var/backups/boardroom-maintenance
   instance:
@@ -94,12 +99,64 @@ options:
       - The application's release, for the manifest.
     type: str
     default: ""
+  files:
+    description:
+      - Files of the application that belong into the set, one archive for each item. Owners, modes, extended attributes
+        and access control lists are kept.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the archive, C(files/NAME.tar.zst) in the set.
+        type: str
+        required: true
+      path:
+        description: Absolute path of the directory that the archive is taken from.
+        type: path
+        required: true
+      include:
+        description: What of it, as paths relative to it. Without any, all of it.
+        type: list
+        elements: str
+        default: []
+      exclude:
+        description: Patterns of names that are left out, at any depth, such as V(*.tmp) or V(cache).
+        type: list
+        elements: str
+        default: []
+      optional:
+        description: What is missing of C(include) is left out with a warning, not refused.
+        type: bool
+        default: false
+  recipients:
+    description:
+      - Public keys that the copy off-site is encrypted to with C(age); C(age1...) or an SSH key. Any one of the
+        private keys decrypts it; keep them elsewhere. Local sets stay as they are, readable by root only, on the host
+        that holds the database itself.
+    type: list
+    elements: str
+    default: []
+  stream:
+    description:
+      - Write the set straight to O(s3); nothing of the dump is staged on this host. The dump is one file in the custom
+        format of C(pg_dump), decoded and counted on its way.
+    type: bool
+    default: false
+  tags:
+    description:
+      - Words that go into the manifest, for C(keep_tags) of M(boardroom.maintenance.pg_backup_prune).
+    type: list
+    elements: str
+    default: []
 requirements:
   - C(zstd) or C(gzip) on the host
   - With O(client=host), C(psql), C(pg_dump), C(pg_dumpall) and C(pg_restore) of the server's major version or newer
   - With the others, C(docker)
+  - With O(files), C(tar); with O(s3), C(boto3) (Debian's C(python3-boto3)); with O(recipients), C(age)
 seealso:
   - module: boardroom.maintenance.pg_backup_info
+  - module: boardroom.maintenance.pg_backup_prune
 """
 
 EXAMPLES = r"""
@@ -116,6 +173,23 @@ EXAMPLES = r"""
     service: db
     login_password: "{{ vault_postgres_password }}"
   become: true
+
+- name: Database and uploads in one set, and an encrypted copy of it off-site
+  boardroom.maintenance.pg_backup:
+    databases: [boardroom_prod]
+    files:
+      - name: application
+        path: /srv/boardroom
+        include: [.env.production, docker-compose.yml, logs, uploads]
+        exclude: ["*.tmp"]
+    s3:
+      bucket: boardroom-backups
+      endpoint_url: https://s3.example.com
+      access_key: "{{ vault_s3_access_key }}"
+      secret_key: "{{ vault_s3_secret_key }}"
+    recipients:
+      - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+  become: true
 """
 
 RETURN = r"""
@@ -129,6 +203,9 @@ backup:
     bytes: {description: Size of all its files., type: int}
     rows: {description: Number of rows in all tables., type: int}
     tables: {description: Number of tables., type: int}
+    archives: {description: Names of its archives of files., type: list, elements: str}
+    tags: {description: Its tags., type: list, elements: str}
+    passwords: {description: Whether the roles' password hashes are in it., type: bool}
     databases: {description: Names of its databases., type: list, elements: str}
     snapshot_time: {description: The moment that it brings back (UTC)., type: str, sample: "2026-11-24T02:00:00Z"}
     started: {description: When it was begun (UTC)., type: str}
@@ -138,6 +215,15 @@ backup:
     system_identifier: {description: Identity of the cluster., type: str}
     migration_revisions: {description: Revisions of Alembic by database., type: dict}
     verification: {description: What it has passed (C(level)) and when (C(at))., type: list, elements: dict}
+offsite:
+  description: Address of the copy off-site; empty when there is none.
+  returned: success
+  type: str
+  sample: s3://boardroom-backups/main/20261124T020000Z-9f3a1c2e
+seconds:
+  description: Time that each stage took, in seconds (C(dump), C(verify), C(files), C(copy), C(read_back)).
+  returned: success
+  type: dict
 swept:
   description: Names of what interrupted runs had left, and was removed (or would be, in check mode).
   returned: success
@@ -146,36 +232,49 @@ swept:
 findings:
   description:
     - V(database.reachable), V(backup.verified), and on failure what is critical (V(database.reachable),
-      V(backup.space)).
+      V(backup.space), V(backup.offsite)).
   returned: always
   type: list
   elements: dict
 """
 
 import os
+import re
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _backup, _options
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _backup, _options, _request
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._archive import places
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._offsite import Offsite
 from ansible_collections.boardroom.maintenance.plugins.module_utils._size import parse_share
 from ansible_collections.boardroom.maintenance.plugins.module_utils._step import ARGUMENTS, Context, Outcome, execute
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._local import LocalStore, store_root
+from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._s3 import S3Store
+from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._s3_options import S3_SPEC, s3_options
 from ansible_collections.boardroom.maintenance.plugins.module_utils._time import parse_duration
 
+_TAG = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 
-def request_of(params: t.Mapping[str, t.Any]) -> _backup.Request:
+
+def request_of(params: t.Mapping[str, t.Any]) -> _request.Request:
     """What the options ask for; each is judged before anything is touched."""
     if params["jobs"] < 1:
         raise MaintenanceError(f"jobs is {params['jobs']}, but must be at least 1.")
-    _backup.compression(params["compress"])
+    _request.compression(params["compress"])
     parse_share(params["min_free"], 1, "min_free")
     # To PostgreSQL no time at all means without end.
     limits = {name: parse_duration(params[name], name) for name in ("timeout", "lock_wait_timeout")}
     for name, seconds in limits.items():
         if seconds < 1:
             raise MaintenanceError(f"{name} is {params[name]}, but must be at least 1s.")
-    return _backup.Request(
+    for tag in params["tags"]:
+        if not _TAG.match(tag):
+            raise MaintenanceError(f"tags has {tag!r}, but a tag is a word of letters, digits, -, _ and dots.")
+    for option in ("stream", "recipients"):
+        if params[option] and not params["s3"]:
+            raise MaintenanceError(f"{option} needs s3: local sets are neither streamed nor encrypted.")
+    return _request.Request(
         databases=params["databases"],
         login_db=params["login_db"],
         jobs=params["jobs"],
@@ -187,18 +286,38 @@ def request_of(params: t.Mapping[str, t.Any]) -> _backup.Request:
         lock_wait=limits["lock_wait_timeout"],
         with_globals=params["globals"],
         release=params["release"],
+        places=tuple(places(params["files"])),
+        tags=tuple(params["tags"]),
+        stream=params["stream"],
     )
+
+
+def offsite_of(params: t.Mapping[str, t.Any], store: LocalStore, context: Context) -> t.Optional[Offsite]:
+    """Where the copies go, if anywhere."""
+    if not params["s3"]:
+        return None
+    options = s3_options(params["s3"])
+    secrets_allowed = options.allow_unencrypted_secrets
+    remote = S3Store(options, params["instance"])
+    return Offsite(remote, store, params["recipients"], secrets_allowed, context.runner)
 
 
 def work(params: t.Mapping[str, t.Any], context: Context) -> Outcome:
     """Take the set."""
     request = request_of(params)
     store = LocalStore(store_root(params["dest"], params["instance"]))
+    offsite = offsite_of(params, store, context)
     client = _options.client_of(params, context.runner)
-    result = _backup.Backup(client, store, context.runner).take(request, context.check_mode)
+    result = _backup.Backup(client, store, context.runner, offsite).take(request, context.check_mode)
     shown = summary(result.manifest, result.path) if result.manifest else {}
-    values: t.Dict[str, t.Any] = {"swept": result.swept, **({"backup": shown} if shown else {})}
-    return Outcome(result.changed, result.msg, result.findings, values, shown)
+    values: t.Dict[str, t.Any] = {
+        "swept": result.swept,
+        "offsite": result.offsite,
+        "seconds": result.seconds,
+        **({"backup": shown} if shown else {}),
+    }
+    record = {**shown, "offsite": result.offsite, "stage_seconds": result.seconds} if shown else {}
+    return Outcome(result.changed, result.msg, result.findings, values, record, warnings=result.warnings)
 
 
 def summary(manifest: t.Mapping[str, t.Any], path: str) -> t.Dict[str, t.Any]:
@@ -216,10 +335,13 @@ def summary(manifest: t.Mapping[str, t.Any], path: str) -> t.Dict[str, t.Any]:
     databases = manifest["databases"]
     return {
         **{key: manifest[key] for key in (*same, "verification")},
-        "path": os.path.abspath(path),
+        "path": path if "://" in path else os.path.abspath(path),
         "databases": [d["name"] for d in databases],
         "rows": sum(d["rows_total"] for d in databases),
         "tables": sum(len(d["tables"]) for d in databases),
+        "archives": [archive["name"] for archive in manifest.get("archives", [])],
+        "tags": list(manifest.get("tags", [])),
+        "passwords": manifest["globals"]["passwords"],
         "migration_revisions": {d["name"]: d["migration_revisions"] for d in databases if d["migration_revisions"]},
     }
 
@@ -241,6 +363,22 @@ def main() -> None:
             "timeout": {"type": "str", "default": "3h"},
             "lock_wait_timeout": {"type": "str", "default": "30s"},
             "release": {"type": "str", "default": ""},
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "path": {"type": "path", "required": True},
+                    "include": {"type": "list", "elements": "str", "default": []},
+                    "exclude": {"type": "list", "elements": "str", "default": []},
+                    "optional": {"type": "bool", "default": False},
+                },
+            },
+            "s3": S3_SPEC,
+            "recipients": {"type": "list", "elements": "str", "default": []},
+            "stream": {"type": "bool", "default": False},
+            "tags": {"type": "list", "elements": "str", "default": []},
         },
         required_if=_options.REQUIRED_IF,
         supports_check_mode=True,

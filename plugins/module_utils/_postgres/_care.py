@@ -11,8 +11,9 @@ import typing as t
 
 from .._findings import Finding, finding, judge
 from .._size import format_size
-from ._backup import CLUSTER, DATABASES, chosen
 from ._client import Client
+from ._queries import CLUSTER, DATABASES
+from ._request import chosen
 from ._session import Session
 
 # Transaction ids until PostgreSQL stops taking writes number 2^31. From vacuum_failsafe_age (1.6 thousand million, its

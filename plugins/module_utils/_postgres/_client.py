@@ -139,6 +139,10 @@ class Client:
         """Start pg_dump; see C(Dump)."""
         return self.start(dump.arguments(dump.target), dump.database, stdout=subprocess.DEVNULL, stderr=stderr)
 
+    def start_stream(self, dump: Dump, stderr: t.Any) -> subprocess.Popen[bytes]:
+        """Start a pg_dump that writes its custom format to a pipe."""
+        return self.start(dump.arguments(""), dump.database, stdout=subprocess.PIPE, stderr=stderr)
+
     def contents(self, target: str) -> str:
         """Table of contents of a dump, as C(pg_restore --list) prints it."""
         return self.run(["pg_restore", "--list", target], "", 300).stdout
@@ -293,8 +297,13 @@ class SiblingClient(ExecClient):
     directory_format = True
 
     def _beside(
-        self, argv: t.Sequence[str], database: str, target: str, writable: bool
+        self, argv: t.Sequence[str], database: str, target: str, connected: bool
     ) -> t.Tuple[t.List[str], t.Dict[str, str]]:
+        """The command of a container beside the server's.
+
+        :param target: directory of ours that it sees as /dump; empty: none
+        :param connected: it reaches the server and may write into that directory
+        """
         login = self.login if self.login.host else self.login._replace(host="127.0.0.1")
         variables = login.environment(database)
         # The mount is one CSV record, so a directory with a comma or a quote in its name is no trap.
@@ -302,20 +311,24 @@ class SiblingClient(ExecClient):
         command = [
             *("docker", "run", "--rm", "--pull", "never", "--read-only", "--user", "0:0"),
             *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
-            *("--network", f"container:{self.container.id}" if writable else "none"),
+            *("--network", f"container:{self.container.id}" if connected else "none"),
             *("--label", f"{SIBLING_LABEL}={self.container.id[:12]}"),
-            *("--mount", f"type=bind,{source},target=/dump" + ("" if writable else ",readonly")),
+            *(("--mount", f"type=bind,{source},target=/dump" + ("" if connected else ",readonly")) if target else ()),
             *(word for name in sorted(variables) for word in ("--env", name)),
             *("--entrypoint", argv[0], self.container.image_id, *argv[1:]),
         ]
         return command, {**client_environment(), **variables}
 
     def start_dump(self, dump: Dump, stderr: t.Any) -> subprocess.Popen[bytes]:
-        argv, env = self._beside(dump.arguments("/dump"), dump.database, dump.target, writable=True)
+        argv, env = self._beside(dump.arguments("/dump"), dump.database, dump.target, connected=True)
         return self.runner.start(argv, env=env, stdout=subprocess.DEVNULL, stderr=stderr)
 
+    def start_stream(self, dump: Dump, stderr: t.Any) -> subprocess.Popen[bytes]:
+        argv, env = self._beside(dump.arguments(""), dump.database, "", connected=True)
+        return self.runner.start(argv, env=env, stdout=subprocess.PIPE, stderr=stderr)
+
     def contents(self, target: str) -> str:
-        argv, env = self._beside(["pg_restore", "--list", "/dump"], "postgres", target, writable=False)
+        argv, env = self._beside(["pg_restore", "--list", "/dump"], "postgres", target, connected=False)
         return self.runner.run(argv, timeout=300, env=env).stdout
 
     def sweep(self) -> None:

@@ -31,6 +31,8 @@ _DECODERS = {
     ".zst": ("zstd", "--decompress", "--stdout", "--quiet"),
     ".gz": ("gzip", "--decompress", "--stdout", "--quiet"),
 }
+# What a file is called after it was compressed.
+SUFFIX = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 
 
 class DamagedError(MaintenanceError):
@@ -63,6 +65,11 @@ class Content(t.NamedTuple):
         return self.lines - END_OF_ROWS.count(b"\n")
 
 
+def decoder(name: str) -> t.Optional[t.Tuple[str, ...]]:
+    """The program that decodes a file of this name from standard input; None when it is not compressed."""
+    return _DECODERS.get(os.path.splitext(name)[1])
+
+
 def digest(path: str) -> t.Tuple[int, str]:
     """Size in bytes and SHA-256 of a file."""
     total = hashlib.sha256()
@@ -82,26 +89,26 @@ def read(path: str, runner: Runner) -> Content:
     :raises DamagedError: it cannot be decoded.
     :raises ProgramError: the program that decodes it is not installed.
     """
-    argv = _DECODERS.get(os.path.splitext(path)[1])
+    argv = decoder(path)
     count = _Counter()
     with open(path, "rb") as file:
         # pg_dump leaves the file of an empty large object empty, without a frame of zstd.
         if argv is None or os.fstat(file.fileno()).st_size == 0:
-            hashed, size = _feed(file, count.take)
+            hashed, size = feed(file, count.take)
             return count.content(size, hashed)
         process = runner.start(argv, stdin=subprocess.PIPE)
         try:
-            feed, complaints = pipe_of(process.stdin), pipe_of(process.stderr)
+            source, complaints = pipe_of(process.stdin), pipe_of(process.stderr)
             # Its few complaints fit into the pipe.
             counting = threading.Thread(target=count.drain, args=(pipe_of(process.stdout),), daemon=True)
             counting.start()
             try:
-                hashed, size = _feed(file, feed.write)
+                hashed, size = feed(file, source.write)
             except BrokenPipeError:
                 # It gave up; its complaint says why.
                 hashed, size = "", 0
             with contextlib.suppress(BrokenPipeError):
-                feed.close()
+                source.close()
             counting.join()
             complaint = complaints.read().decode("utf-8", "replace").strip()
             if process.wait() != 0 or not hashed:
@@ -117,7 +124,8 @@ def read(path: str, runner: Runner) -> Content:
                         pipe.close()
 
 
-def _feed(file: t.BinaryIO, take: t.Callable[[bytes], t.Any]) -> t.Tuple[str, int]:
+def feed(file: t.BinaryIO, take: t.Callable[[bytes], t.Any]) -> t.Tuple[str, int]:
+    """Hand a file over in chunks; its SHA-256, and its size in bytes."""
     total = hashlib.sha256()
     size = 0
     while True:

@@ -19,7 +19,7 @@ from .._errors import MaintenanceError
 from .._process import ProgramError, Runner, pipe_of
 from .._storage._local import MANIFEST, Entry
 from .._time import parse_utc
-from . import _decode
+from . import _archive, _decode
 from ._client import client_version, programs
 
 SCHEMA = 1
@@ -72,21 +72,31 @@ def fresh(
     )
 
 
+def problem(entry: Entry) -> str:
+    """Why a set's manifest does not count; empty when it does."""
+    if entry.manifest is None:
+        return entry.problem
+    if entry.manifest.get("schema") != SCHEMA:
+        return f"its schema is {entry.manifest.get('schema')!r}, and only {SCHEMA} is known"
+    if entry.manifest.get("checksum") != checksum(entry.manifest):
+        return "it was changed after it was written"
+    if entry.manifest.get("id") != entry.id:
+        return f"it is that of the set {entry.manifest.get('id')!r}"
+    return ""
+
+
 def damage(entry: Entry, check: str, runner: Runner, jobs: int = 2) -> t.List[Problem]:
     """What is wrong with a set: pairs of file (relative to the set) and reason. An empty list: nothing.
 
     :param check: how closely to look; one of C(CHECKS)
     :param jobs: number of files read at a time
     """
-    if entry.manifest is None:
-        return [(MANIFEST, entry.problem)]
-    manifest = entry.manifest
-    if manifest.get("schema") != SCHEMA:
-        return [(MANIFEST, f"its schema is {manifest.get('schema')!r}, and only {SCHEMA} is known")]
-    if manifest.get("checksum") != checksum(manifest):
-        return [(MANIFEST, "it was changed after it was written")]
+    wrong = problem(entry)
+    if wrong or entry.manifest is None:
+        return [(MANIFEST, wrong)]
     if check == "none":
         return []
+    manifest = entry.manifest
     known = {file["path"] for file in manifest["files"]}
     problems: t.List[Problem] = [
         (path, "it does not belong to the set") for path in _paths(entry.path) if path not in known and path != MANIFEST
@@ -94,7 +104,7 @@ def damage(entry: Entry, check: str, runner: Runner, jobs: int = 2) -> t.List[Pr
     expected = _expected(manifest) if check == "decode" else {}
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         looked = pool.map(lambda f: _look(entry.path, f, check, expected.get(f["path"]), runner), manifest["files"])
-        problems += [problem for problem in looked if problem]
+        problems += [found for found in looked if found]
     if check == "decode":
         for database in manifest["databases"]:
             if database["format"] == "custom" and not any(p[0] == database["path"] for p in problems):
@@ -123,6 +133,7 @@ def _expected(manifest: Manifest) -> t.Dict[str, t.Tuple[str, int]]:
             for item in d["large_objects"]
             if item["file"]
         },
+        **{archive["file"]: ("members", archive["members"]) for archive in manifest.get("archives", [])},
     }
 
 
@@ -138,6 +149,10 @@ def _look(
             return None
         if check == "hashes" or expected is None:
             hashed = _decode.digest(path)[1]
+        elif expected[0] == "members":
+            held, _size, hashed = _archive.count(path, runner)
+            if held != expected[1]:
+                return file["path"], f"it holds {held} members instead of {expected[1]}"
         else:
             content = _decode.read(path, runner)
             hashed = content.sha256

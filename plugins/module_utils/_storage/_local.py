@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import stat
+import types
 import typing as t
 
 from .._errors import MaintenanceError
@@ -21,19 +22,28 @@ from .._lock import sync_directory, write_atomically
 
 MANIFEST = "manifest.json"
 INCOMPLETE = ".incomplete-"
+REMOVING = ".removing-"
 # What C(_time.new_id) makes.
 SET_ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
 FSTAB = "/etc/fstab"
 MOUNTS = "/proc/self/mountinfo"
 
 
+_NO_FILES: t.Mapping[str, int] = types.MappingProxyType({})
+
+
 class Entry(t.NamedTuple):
-    """One set in a store: its manifest, or why there is none that can be read."""
+    """One set in a store: its manifest, or why there is none that can be read.
+
+    C(files) are the sizes in bytes of all that lies beside the manifest, by relative name, where the store lists them
+    anyway (a store of objects); empty otherwise.
+    """
 
     id: str
     path: str
     manifest: t.Optional[t.Dict[str, t.Any]]
     problem: str
+    files: t.Mapping[str, int] = _NO_FILES
 
 
 class LocalStore:
@@ -49,7 +59,7 @@ class LocalStore:
         """Directory of a set."""
         return os.path.join(self.root, set_id)
 
-    def require_mounted(self) -> None:
+    def require_ready(self) -> None:
         """Refuse a directory whose file system is not mounted: it looks like an empty store, and is none.
 
         :raises MaintenanceError: a mount point of /etc/fstab above the directory has nothing mounted.
@@ -85,7 +95,7 @@ class LocalStore:
 
     def leftovers(self) -> t.List[str]:
         """Names of what interrupted runs left."""
-        return [name for name in self._names() if name.startswith(INCOMPLETE)]
+        return [name for name in self._names() if name.startswith((INCOMPLETE, REMOVING))]
 
     def _names(self) -> t.List[str]:
         try:
@@ -125,9 +135,27 @@ class LocalStore:
         sync_directory(self.root)
         return self.path(set_id)
 
+    def remove(self, set_id: str) -> None:
+        """Remove a set: first it is hidden, and that is on the disk; then its files go.
+
+        :raises MaintenanceError: it is not there, or cannot be removed; what is hidden already, C(leftovers) finds.
+        """
+        if not SET_ID.match(set_id):
+            raise ValueError(f"{set_id} is no set")
+        hidden = REMOVING + set_id
+        try:
+            os.rename(self.path(set_id), os.path.join(self.root, hidden))
+            sync_directory(self.root)
+            self.discard(hidden)
+        except OSError as exc:
+            raise MaintenanceError(
+                f"Set {set_id} cannot be removed from {self.root}: {exc.strerror} ({exc.filename}).",
+                "Look at the file system and its rights, then run this again.",
+            ) from exc
+
     def discard(self, name: str) -> None:
         """Remove a hidden directory. Never a set."""
-        if not name.startswith(INCOMPLETE):
+        if not name.startswith((INCOMPLETE, REMOVING)):
             raise ValueError(f"{name} is not what an interrupted run left")
         shutil.rmtree(os.path.join(self.root, name))
 
@@ -231,6 +259,14 @@ def store_root(dest: str, instance: str) -> str:
     """
     if not os.path.isabs(dest):
         raise MaintenanceError(f"dest is {dest!r}, but must be an absolute path.")
-    if not re.match(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", instance):
-        raise MaintenanceError(f"instance is {instance!r}, but must be a plain name of letters, digits, -, _ and dots.")
+    require_instance(instance)
     return os.path.join(os.path.normpath(dest), instance)
+
+
+def require_instance(instance: str) -> None:
+    """Refuse a name of a server that could lead to another one's sets.
+
+    :raises MaintenanceError: it is no plain name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", instance):
+        raise MaintenanceError(f"instance is {instance!r}, but must be a plain name of letters, digits, -, _ and dots.")

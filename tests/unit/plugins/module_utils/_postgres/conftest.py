@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _backup, _decode
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _decode, _queries
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._client import Client, Dump, Login
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Completed, Runner
 
@@ -37,7 +37,7 @@ class FakeSession:
 
     def query(self, select: str, timeout: float = 0) -> list[dict[str, t.Any]]:
         server = self.server
-        if select == _backup.CLUSTER:
+        if select == _queries.CLUSTER:
             return [
                 {
                     "server_version": "17.6",
@@ -48,10 +48,10 @@ class FakeSession:
                     "roles": ["postgres"],
                 }
             ]
-        if select == _backup.DATABASES:
+        if select == _queries.DATABASES:
             facts = {"size_bytes": 1000, "encoding": "UTF8", "collate": "C", "ctype": "C"}
             return [{"name": name, **facts} for name in server.databases]
-        if select == _backup.TABLES:
+        if select == _queries.TABLES:
             return [
                 {
                     "oid": oid,
@@ -63,18 +63,18 @@ class FakeSession:
                 }
                 for oid in server.rows
             ]
-        if select == _backup.LARGE_OBJECTS:
+        if select == _queries.LARGE_OBJECTS:
             return [{"oid": oid, "bytes": size} for oid, size in server.large_objects.items()]
-        if select == _backup.EXTENSIONS:
+        if select == _queries.EXTENSIONS:
             return [{"name": "plpgsql", "version": "1.0"}]
-        if select == _backup.REVISIONS:
+        if select == _queries.REVISIONS:
             return [{"quoted": "public.alembic_version"}]
         if select.startswith("SELECT version_num"):
             return [{"version_num": "0004"}]
         raise AssertionError(select)
 
     def value(self, select: str, timeout: float = 0) -> t.Any:
-        if select == _backup.LARGE_OBJECTS_SIZE:
+        if select == _queries.LARGE_OBJECTS_SIZE:
             return self.server.large_object_bytes
         if "pg_export_snapshot" in select:
             return "00000003-1"

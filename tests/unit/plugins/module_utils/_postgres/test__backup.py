@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _backup, _manifest
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._backup import Backup, Request
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _dump, _manifest, _request
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._backup import Backup
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._request import Request
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Runner
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._local import LocalStore
 
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> LocalStore:
 def take(
     server: FakeServer, store: LocalStore, request: Request = REQUEST, now: datetime.datetime = NOW, **more: t.Any
 ) -> t.Any:
-    return Backup(server, store, Runner(), lambda: now).take(request, **more)
+    return Backup(server, store, Runner(), now=lambda: now).take(request, **more)
 
 
 def tree(store: LocalStore) -> dict[str, bytes]:
@@ -174,7 +175,7 @@ def test_a_session_that_is_lost_while_the_dump_runs_ends_the_dump(
         raise MaintenanceError("No connection to PostgreSQL.")
 
     monkeypatch.setattr(server, "start_dump", start)
-    monkeypatch.setattr(Backup, "_count", lost)
+    monkeypatch.setattr(_dump.Dumper, "_count_rows", lost)
     with pytest.raises(MaintenanceError, match="No connection to PostgreSQL"):
         take(server, store)
     assert started[0].poll() is not None
@@ -248,7 +249,7 @@ def test_a_refused_statement_is_the_cause_and_not_the_snapshot_that_went_with_it
     def refuse(*_arguments: object) -> t.Any:
         raise MaintenanceError("permission denied for table notes.")
 
-    monkeypatch.setattr(Backup, "_count", refuse)
+    monkeypatch.setattr(_dump.Dumper, "_count_rows", refuse)
     server.exit_status = 1
     server.complaint = "pg_dump: error: query failed: ERROR:  could not import the requested snapshot\n"
     with pytest.raises(MaintenanceError, match=r"^permission denied for table notes"):
@@ -397,8 +398,8 @@ EXISTING = [{"name": "app"}, {"name": "app_test"}, {"name": "odd ü"}]
 
 
 def test_databases_are_chosen_by_their_whole_names() -> None:
-    assert _backup.chosen(["all"], EXISTING) == EXISTING
-    assert _backup.chosen(["odd ü", "app", "app"], EXISTING) == [EXISTING[2], EXISTING[0]]
+    assert _request.chosen(["all"], EXISTING) == EXISTING
+    assert _request.chosen(["odd ü", "app", "app"], EXISTING) == [EXISTING[2], EXISTING[0]]
 
 
 @pytest.mark.parametrize(
@@ -406,7 +407,7 @@ def test_databases_are_chosen_by_their_whole_names() -> None:
 )
 def test_a_database_that_is_not_there_is_named(wanted: list[str], sentence: str) -> None:
     with pytest.raises(MaintenanceError, match=sentence):
-        _backup.chosen(wanted, EXISTING)
+        _request.chosen(wanted, EXISTING)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +415,7 @@ def test_a_database_that_is_not_there_is_named(wanted: list[str], sentence: str)
 )
 def test_an_unknown_compression_is_refused(text: str) -> None:
     with pytest.raises(MaintenanceError, match=r"compress is .* but must be zstd, gzip or none"):
-        _backup.compression(text)
+        _request.compression(text)
 
 
 @pytest.mark.parametrize(
@@ -429,7 +430,7 @@ def test_an_unknown_compression_is_refused(text: str) -> None:
     ],
 )
 def test_before_16_gzip_takes_the_place_of_zstd(asked: str, major: int, codec: str) -> None:
-    assert _backup.codec_for(asked, major) == codec
+    assert _request.codec_for(asked, major) == codec
 
 
 LOCKED = (
@@ -465,7 +466,7 @@ LOCKED = (
 def test_why_pg_dump_failed_is_one_sentence_with_what_to_do(
     status: int, stderr: str, sentence: str, remedy: str
 ) -> None:
-    error = _backup.dump_failed("app", status, stderr)
+    error = _dump.dump_failed("app", status, stderr)
     assert error.message.startswith("pg_dump of app ")
     assert error.message.endswith(sentence)
     assert remedy in error.remedy

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _backup, _care
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _care, _queries
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._client import Client, Login
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Runner
 
@@ -55,9 +55,9 @@ class Cluster(Client):
 
     def query(self, select: str, timeout: float = 0) -> list[dict[str, t.Any]]:
         self.asked.append(select)
-        if select == _backup.CLUSTER:
+        if select == _queries.CLUSTER:
             return [{"server_version": "17.6", "standby": self.standby}]
-        if select == _backup.DATABASES:
+        if select == _queries.DATABASES:
             return [{"name": name, "size_bytes": 5_000_000} for name in self.due]
         if "pg_stat_user_tables" in select:
             return [{"quoted": name} for name in self.due[self.database]]

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _client, _decode, _manifest
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._backup import Backup, Request
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._backup import Backup
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._request import Request
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import ProgramError, Runner
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._local import LocalStore
 from hypothesis import given
@@ -31,7 +32,7 @@ NOW = datetime.datetime(2026, 11, 24, 2, 0, 0, tzinfo=datetime.timezone.utc)
 def store(tmp_path: Path, server: FakeServer) -> LocalStore:
     """A store with one set."""
     made = LocalStore(str(tmp_path / "main"))
-    Backup(server, made, Runner(), lambda: NOW).take(Request(databases=["app"], min_free="0%"))
+    Backup(server, made, Runner(), now=lambda: NOW).take(Request(databases=["app"], min_free="0%"))
     return made
 
 
@@ -192,7 +193,7 @@ def restore_program(folder: Path, version: str, status: int = 0) -> None:
 def streamed(tmp_path: Path, streaming: StreamingServer, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
     """A store with one set that was streamed, on a host with programs of its own."""
     made = LocalStore(str(tmp_path / "streamed"))
-    Backup(streaming, made, Runner(), lambda: NOW).take(Request(databases=["app"], min_free="0%"))
+    Backup(streaming, made, Runner(), now=lambda: NOW).take(Request(databases=["app"], min_free="0%"))
     monkeypatch.setattr(_client, "DEBIAN_PROGRAMS", str(tmp_path / "programs" / "*"))
     monkeypatch.setenv("PATH", "/nowhere")
     return made
