@@ -22,6 +22,12 @@ from ansible_collections.boardroom.maintenance.plugins.plugin_utils._report_stor
 
 _STRINGS: t.Dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
 _TEXT: t.Dict[str, t.Any] = {"type": "str", "default": ""}
+CONTACTS: t.Dict[str, t.Any] = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {"name": {"type": "str", "required": True}, "role": _TEXT, "phone": _TEXT, "email": _TEXT},
+}
 
 ARGUMENT_SPEC: t.Dict[str, t.Any] = {
     **ARGUMENTS,
@@ -45,12 +51,7 @@ ARGUMENT_SPEC: t.Dict[str, t.Any] = {
             "note": _TEXT,
         },
     },
-    "contacts": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {"name": {"type": "str", "required": True}, "role": _TEXT, "phone": _TEXT, "email": _TEXT},
-    },
+    "contacts": CONTACTS,
     "notes": _TEXT,
     "fail_on": {"type": "str", "choices": ["warning", "unknown", "critical"], "default": "critical"},
     "hosts": {"type": "dict", "default": {}},

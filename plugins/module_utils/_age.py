@@ -27,7 +27,8 @@ def require_recipients(recipients: t.Sequence[str], runner: Runner) -> None:
     :raises MaintenanceError: a key is none, or age is not installed.
     """
     for recipient in recipients:
-        if recipient.startswith("AGE-SECRET-KEY-") or "PRIVATE KEY" in recipient:
+        # Bech32 may be written in either case.
+        if "AGE-SECRET-KEY-" in recipient.upper() or "PRIVATE KEY" in recipient:
             raise MaintenanceError(
                 "recipients holds a private key; only public keys belong on a host.",
                 "Give the public key (age1..., printed by age-keygen -y), and keep the private one elsewhere.",
@@ -38,17 +39,28 @@ def require_recipients(recipients: t.Sequence[str], runner: Runner) -> None:
                 "Correct recipients (in the inventory maintenance_backup_recipients).",
             )
         # One by one, so that the sentence names the key.
-        try:
-            done = runner.run(["age", "--encrypt", "--recipient", recipient], timeout=30, stdin=b"canary")
-        except ProgramError as exc:
-            if exc.rc is None:
-                raise
-            raise MaintenanceError(
-                f"Nothing can be encrypted to the recipient {recipient[:20]!r}: age refuses it.",
-                "Correct recipients (in the inventory maintenance_backup_recipients).",
-            ) from exc
-        if not done.stdout.startswith(HEADER.decode("ascii")):
-            raise MaintenanceError("The program age does not encrypt: its canary came back wrong.")
+        _try([recipient], f"the recipient {recipient[:20]!r}", runner)
+    if len(recipients) > 1:
+        # Not all kinds of keys go together in one file.
+        _try(recipients, "all recipients at once", runner)
+
+
+def _try(recipients: t.Sequence[str], what: str, runner: Runner) -> None:
+    try:
+        done = runner.run(_command(recipients), timeout=30, stdin=b"canary")
+    except ProgramError as exc:
+        if exc.rc is None:
+            raise
+        raise MaintenanceError(
+            f"Nothing can be encrypted to {what}: age refuses it.",
+            "Correct recipients (in the inventory maintenance_backup_recipients).",
+        ) from exc
+    if not done.stdout.startswith(HEADER.decode("ascii")):
+        raise MaintenanceError("The program age does not encrypt: its canary came back wrong.")
+
+
+def _command(recipients: t.Sequence[str]) -> t.List[str]:
+    return ["age", "--encrypt", *(word for key in recipients for word in ("--recipient", key))]
 
 
 class Encrypting:
@@ -61,8 +73,7 @@ class Encrypting:
         self._runner = runner
         self._take = take
         self._failure: t.Optional[BaseException] = None
-        argv = ["age", "--encrypt", *(word for key in recipients for word in ("--recipient", key))]
-        self._process = runner.start(argv, stdin=subprocess.PIPE)
+        self._process = runner.start(_command(recipients), stdin=subprocess.PIPE)
         self._feed = pipe_of(self._process.stdin)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -89,6 +100,7 @@ class Encrypting:
             self._feed.write(chunk)
         except (BrokenPipeError, ValueError):
             self.close()
+            raise MaintenanceError("age ended before it was given everything.") from None
 
     def close(self) -> None:
         """Wait until all is handed on.
@@ -102,15 +114,27 @@ class Encrypting:
         if self._failure is not None:
             raise self._failure
         if status != 0:
-            said = pipe_of(self._process.stderr).read().decode("utf-8", "replace").strip().splitlines()
+            said: t.List[str] = []
+            # Closed when it was aborted meanwhile.
+            with contextlib.suppress(ValueError):
+                said = pipe_of(self._process.stderr).read().decode("utf-8", "replace").strip().splitlines()
             how = f"was killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
             why = f": {self._runner.redact(said[0])}" if said else ""
             raise MaintenanceError(f"age {how}{why}.", "Nothing was replaced. Run this playbook again.")
+        self._close_pipes()
+
+    def stop(self, error: MaintenanceError) -> None:
+        """End the program; whoever writes or closes is given the error."""
+        self._failure = self._failure or error
+        self._runner.stop(self._process)
 
     def abort(self) -> None:
         """End it, whatever was written."""
         self._runner.stop(self._process)
         self._reader.join()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe:
                 with contextlib.suppress(BrokenPipeError):

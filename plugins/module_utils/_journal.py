@@ -91,6 +91,26 @@ class Journal:
                 continue
         return records, damaged
 
+    def verdicts(self, before: str = "") -> t.Dict[str, Record]:
+        """The newest record of kind verdict of each playbook: how its last run ended, as people were told.
+
+        :param before: leave out those of this run and of runs that began after it; empty: none
+        """
+        newest: t.Dict[str, Record] = {}
+        for path in (self._older, self.path):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    for line in file:
+                        # Most lines are steps, and long; they need not be parsed for this.
+                        record = _parse(line) if '"verdict"' in line else None
+                        if record is None or record.get("kind") != "verdict":
+                            continue
+                        if not before or str(record.get("run_id")) < before:
+                            newest[str(record.get("playbook"))] = record
+            except FileNotFoundError:
+                continue
+        return newest
+
 
 def _parse(line: str) -> t.Optional[Record]:
     try:

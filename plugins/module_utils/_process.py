@@ -15,6 +15,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import typing as t
 
@@ -187,6 +188,36 @@ class Runner:
         if check and done.rc != 0:
             raise failed(done)
         return done
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float, what: str, *stops: t.Callable[[MaintenanceError], t.Any]) -> t.Iterator[None]:
+    """After that time, stop what hangs: a pipe to or from it would be waited for without end.
+
+    :param what: takes too long, for the message
+    :param stops: each is given, on another thread, the error that whoever waits is to see
+    """
+    error = late(what)
+
+    def end() -> None:
+        for stop in stops:
+            stop(error)
+
+    timer = threading.Timer(max(0.0, seconds), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def late(what: str) -> MaintenanceError:
+    """The error of what takes too long."""
+    return MaintenanceError(
+        f"{what} did not end within its time limit and was stopped.",
+        "Raise timeout (in the inventory postgres_backup_timeout).",
+    )
 
 
 def pipe_of(stream: t.Optional[t.IO[bytes]]) -> t.BinaryIO:

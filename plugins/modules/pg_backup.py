@@ -254,7 +254,7 @@ from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._s3
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._s3_options import S3_SPEC, s3_options
 from ansible_collections.boardroom.maintenance.plugins.module_utils._time import parse_duration
 
-_TAG = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def request_of(params: t.Mapping[str, t.Any]) -> _request.Request:
@@ -269,7 +269,7 @@ def request_of(params: t.Mapping[str, t.Any]) -> _request.Request:
         if seconds < 1:
             raise MaintenanceError(f"{name} is {params[name]}, but must be at least 1s.")
     for tag in params["tags"]:
-        if not _TAG.match(tag):
+        if not _TAG.fullmatch(tag):
             raise MaintenanceError(f"tags has {tag!r}, but a tag is a word of letters, digits, -, _ and dots.")
     for option in ("stream", "recipients"):
         if params[option] and not params["s3"]:

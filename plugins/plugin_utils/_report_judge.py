@@ -290,7 +290,9 @@ def _item(entry: t.Mapping[str, t.Any], steps: t.List[Step], frame: Frame, hosts
     C(state) is done, failed, not_done (it was to run and did not, on some host at least), not_asked (this run was
     not to do it), operator (no step does it), or unknown (the run has not ended, or a host's record is not read).
     """
-    names = list(entry.get("steps") or [])
+    named = list(entry.get("steps") or [])
+    # A step that this run was not to do (no store off-site) leaves the others to answer for the item.
+    names = [name for name in named if name in frame.steps] or named
     ran = [step for step in steps if step.step in names]
     failed_on = [host.name for host in hosts if any(step.failed and step.host == host.name for step in ran)]
     missing_on = [

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import support
 from faultkit import DATABASE, INVENTORY, NAME, RUNBOOK_DIR, SCRIPT, SUPERUSER_PASSWORD, Site, keep_host
 from faultpage import Page, revision
+from s3kit import SERVER, UNIT, Offsite, prepare_script, server_address
 
 RUNBOOK_SOURCE = support.ROOT / "tests" / "lab" / "images" / "bookworm" / "backup_db.sh"
 
@@ -40,7 +42,8 @@ def site() -> t.Iterator[Site]:
     try:
         made = Site(sockets)
         program = str(Path(sys.executable).parent / "ansible-playbook")
-        prepare = [program, "-i", str(INVENTORY), str(support.ROOT / "playbooks" / "prepare.yml")]
+        packages = json.dumps({"host_prepare_packages": ["tar", "zstd", "python3-boto3", "age"]})
+        prepare = [program, "-i", str(INVENTORY), str(support.ROOT / "playbooks" / "prepare.yml"), "-e", packages]
         done = subprocess.run(
             prepare,
             cwd="/",
@@ -81,6 +84,21 @@ def site() -> t.Iterator[Site]:
             support.lab("down", NAME)
 
 
+@pytest.fixture(scope="session")
+def s3(site: Site) -> t.Iterator[Offsite]:
+    """The S3 server behind the fault proxy, and the runbook's script with its upload."""
+    made = Offsite(site, server_address())
+    made.empty("")
+    made.start_proxy()
+    prepare_script(site)
+    whole = made.script()
+    assert whole.local.rc == 0 and whole.same, whole
+    yield made
+    site.sh(f"systemctl stop {UNIT}; rm -f /root/s3proxy.env /root/.aws/credentials", check=False)
+    if not keep_host():
+        support.lab("down", SERVER)
+
+
 def pytest_deselected(items: t.Sequence[pytest.Item]) -> None:
     """A part of the tests proves a part only."""
     _PAGE.partial = _PAGE.partial or bool(items)
@@ -90,7 +108,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Write the page after a whole, successful run."""
     here = Path(__file__).resolve().parent
     ran = {Path(item.path).name for item in session.items}
-    whole = not _PAGE.partial and ran == {p.name for p in here.glob("test_*.py")}
+    whole = not _PAGE.partial and ran == {p.name for p in here.rglob("test_*.py")}
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if exitstatus == 0 and whole and not session.config.option.collectonly and reporter is not None:
         passed = len(reporter.stats.get("passed", []))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import typing as t
 from pathlib import Path
 
 import support
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._manifest import seal
 
 NAME = "faults-1"
 INVENTORY = Path(__file__).resolve().parent / "inventory"
@@ -29,7 +31,7 @@ SECRETS = [*support.SECRETS, SUPERUSER_PASSWORD]
 
 # Waits on the host itself until something is so, then acts at once; the way by SSH would be too slow.
 WATCH = """
-import glob, os, subprocess, sys, time
+import collections, glob, json, os, subprocess, sys, time, urllib.request
 condition, action = sys.argv[1:3]
 def written(pattern):
     total = 0
@@ -49,6 +51,11 @@ def running(word):
         if os.path.basename(words[0]).startswith(word):
             found.append(int(entry.split("/")[2]))
     return found
+Request = collections.namedtuple("Request", "method path query status did bytes", defaults=[0])
+def asked(part):
+    answer = urllib.request.urlopen("http://127.0.0.1:9123/-/log", timeout=5)
+    found = [Request(**each) for each in json.load(answer)["log"]]
+    return [each for each in found if part in each.query]
 deadline = time.monotonic() + 90
 print("watching", flush=True)
 while not eval(condition):
@@ -63,6 +70,27 @@ while True:
         sys.exit("the harm could not be done: " + done.stdout + done.stderr)
     time.sleep(0.01)
 print(done.stdout, flush=True)
+"""
+# Stands in for a program. The real one lies beside it; {real} is its path.
+STAND_IN = """#!/usr/bin/env python3
+import glob, os, subprocess, sys
+REAL = "{real}"
+words = sys.argv[1:]
+if "--version" in words:
+    os.execv(REAL, [REAL, *words])
+def real(**more):
+    return subprocess.run([REAL, *words], **more)
+def directory():
+    return [word.partition("=")[2] for word in words if word.startswith("--file=")][0]
+def largest():
+    return max(glob.glob(directory() + "/*.dat.zst"), key=os.path.getsize)
+def without_a_row(text):
+    # The first row after the first COPY of users.
+    head, mark, rest = text.partition(b"COPY public.users ")
+    command, newline, rows = rest.partition(b"\\n")
+    return head + mark + command + newline + rows.partition(b"\\n")[2]
+streams = not any(word.startswith("--file=") for word in words)
+{harm}
 """
 # A dump is at work: its data files have content.
 DUMPING = f"running('pg_dump') and written('{DEST}/*/.incomplete-*/databases/*/*.dat*') > 0"
@@ -120,6 +148,15 @@ class Site:
         """Keep one connection open for all commands; its socket lies in this directory."""
         self._shared = ["-o", "ControlMaster=auto", "-o", f"ControlPath={sockets}/%C", "-o", "ControlPersist=120"]
 
+    def forget_connection(self) -> None:
+        """End the shared connection; the next command opens another. For a host that has been down."""
+        subprocess.run(
+            ["ssh", "-F", str(support.ROOT / ".lab" / "ssh_config"), *self._shared, "-O", "exit", NAME],
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+
     def sh(self, script: str, check: bool = True, timeout: float = 180) -> str:
         """Run a shell script on the host as root; its output."""
         done = subprocess.run(
@@ -141,16 +178,24 @@ class Site:
         run = f"printf %s {quoted} | runuser -u postgres -- env {env} psql -XAtq -v ON_ERROR_STOP=1"
         return self.sh(run, check=check).strip()
 
+    def install(self, package: str) -> None:
+        """Have a package of Debian's on the host."""
+        noninteractive = "DEBIAN_FRONTEND=noninteractive apt-get install -yq"
+        self.sh(f"dpkg -s {package} >/dev/null 2>&1 || {noninteractive} {package}", timeout=600)
+
     def python(self, code: str, *arguments: str) -> str:
         """Run Python on the host as root; its output."""
         return self.sh(shlex.join(["python3", "-c", code, *arguments]))
 
     def command(self, module: str, arguments: t.Mapping[str, t.Any]) -> list[str]:
-        """The command line of a module called ad hoc."""
+        """The command line of a module called ad hoc; C(interpreter) is the host's Python, not one of its options."""
         program = str(Path(sys.executable).parent / "ansible")
-        wanted = json.dumps(dict(arguments), ensure_ascii=False)
+        given = dict(arguments)
+        interpreter = given.pop("interpreter", None)
+        wanted = json.dumps(given, ensure_ascii=False)
         return [
             *(program, "-i", str(INVENTORY), NAME, "--become", "--one-line"),
+            *(("-e", f"ansible_python_interpreter={interpreter}") if interpreter else ()),
             *("-m", f"boardroom.maintenance.{module}", "-a", wanted),
         ]
 
@@ -194,6 +239,36 @@ class Site:
         """Call pg_backup_info."""
         return self.call("pg_backup_info", arguments)
 
+    def prune(self, **arguments: t.Any) -> Answer:
+        """Call pg_backup_prune."""
+        return self.call("pg_backup_prune", arguments)
+
+    def manifest(self, path: str) -> dict[str, t.Any]:
+        """The manifest of a set, without its checksum."""
+        manifest: dict[str, t.Any] = json.loads(self.sh(f"cat {shlex.quote(path)}/manifest.json"))
+        del manifest["checksum"]
+        return manifest
+
+    def forge(self, path: str, instance: str, moments: t.Iterable[datetime.datetime], **changes: t.Any) -> list[str]:
+        """Copies of a set that were taken at other times; their ids, oldest first.
+
+        :param path: of the set
+        :param changes: to the copies' manifests
+        """
+        manifest = {**self.manifest(path), **changes}
+        made = [seal(taken_at(manifest, moment)) for moment in sorted(moments)]
+        code = (
+            "import json, os, shutil, sys\n"
+            "source, root = sys.argv[1:]\n"
+            "os.makedirs(root, mode=0o711, exist_ok=True)\n"
+            "for manifest in json.load(sys.stdin):\n"
+            "    copy = shutil.copytree(source, os.path.join(root, manifest['id']))\n"
+            "    with open(os.path.join(copy, 'manifest.json'), 'w') as file:\n"
+            "        json.dump(manifest, file)\n"
+        )
+        support.feed(NAME, ["python3", "-c", code, path, f"{DEST}/{instance}"], json.dumps(made).encode())
+        return [str(manifest["id"]) for manifest in made]
+
     def watch(self, condition: str, action: str) -> subprocess.Popen[bytes]:
         """Start to wait on the host for a moment, to act in it. Wait for its end with C(acted)."""
         watcher = support.open_on(NAME, ["python3", "-c", WATCH, condition, action])
@@ -213,18 +288,19 @@ class Site:
         self.acted(watcher)
         return answer
 
-    def tree(self) -> str:
+    def tree(self, instance: str = "*") -> str:
         """Every complete set: names, modes, sizes, times and content."""
         return self.sh(
-            f"cd {DEST} && find . -mindepth 2 -path '*/.incomplete-*' -prune -o -mindepth 2 "
-            r"-printf '%P %M %U %s %T@\n' | LC_ALL=C sort; "
-            "find . -path '*/.incomplete-*' -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum"
+            f"cd {DEST} && set -- $(find . -mindepth 2 -maxdepth 2 -path './{instance}/2*' | LC_ALL=C sort)\n"
+            "test $# = 0 && exit\n"
+            """find "$@" -printf '%p %M %U %s %T@\n'; find "$@" -type f -print0 | xargs -0 -r sha256sum"""
         )
 
-    def leftovers(self) -> str:
+    def leftovers(self, instance: str = "*") -> str:
         """What is hidden in the store, and which programs of a backup still run."""
         return self.sh(
-            f"find {DEST} -mindepth 2 -maxdepth 2 -name '.incomplete-*'; pgrep -a 'pg_dump|pg_restore|pg_dumpall|zstd'",
+            f"find {DEST} -mindepth 2 -maxdepth 2 -path '{DEST}/{instance}/.*'; "
+            "pgrep -xa 'pg_dump|pg_restore|pg_dumpall|zstd|tar|age'",
             check=False,
         ).strip()
 
@@ -237,16 +313,19 @@ class Site:
         assert self.tree() == before
         assert self.leftovers() == ""
 
-    def script(self, harm: tuple[str, str] | None = None, prefix: str = "", keep: bool = False) -> Script:
+    def script(
+        self, harm: tuple[str, str] | None = None, prefix: str = "", keep: bool = False, path: str = SCRIPT
+    ) -> Script:
         """Run the runbook's script as it is.
 
         :param harm: a moment and what to do in it
         :param prefix: put before the command line
+        :param keep: leave there what lies in its directory
         """
         if not keep:
             self.sh(f"rm -f {RUNBOOK_DIR}/*")
         watcher = self.watch(*harm) if harm else None
-        said = self.sh(f"{prefix} bash {SCRIPT} >/root/script.log 2>&1 </dev/null; echo status=$?")
+        said = self.sh(f"{prefix} bash {path} >/root/script.log 2>&1 </dev/null; echo status=$?")
         # The shell reports a killed script beside it, before or after.
         match = re.search(r"^status=(\d+)$", said, re.MULTILINE)
         assert match, said
@@ -291,6 +370,19 @@ def _texts(value: t.Any) -> t.Iterator[str]:
         yield str(value)
 
 
+def taken_at(manifest: t.Mapping[str, t.Any], moment: datetime.datetime) -> dict[str, t.Any]:
+    """A manifest as if its set had been taken at another time; not sealed."""
+    text = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return {
+        **manifest,
+        "id": f"{moment:%Y%m%dT%H%M%SZ}-0000fa17",
+        "snapshot_time": text,
+        "started": text,
+        "finished": text,
+        "databases": [{**each, "snapshot_time": text} for each in manifest["databases"]],
+    }
+
+
 def backup_of(arguments: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
     """Arguments of pg_backup, with what most tests mean."""
     return {"databases": [DATABASE], **(arguments or {})}
@@ -311,6 +403,19 @@ def quoted(answer: Answer) -> str:
     remedy = str(answer.result.get("remedy") or "")
     text = answer.msg[: -len(remedy)].strip() if remedy and answer.msg.endswith(remedy) else answer.msg
     return "failed: '" + text + "'" if answer.failed else "'" + text + "'"
+
+
+@contextlib.contextmanager
+def stands_in(site: Site, program: str, harm: str) -> t.Iterator[None]:
+    """Another program answers to this one's name."""
+    real = f"{program}.real"
+    site.sh(f"mv {program} {real}")
+    try:
+        support.feed(NAME, ["tee", program], STAND_IN.format(real=real, harm=harm).encode())
+        site.sh(f"chmod 755 {program}")
+        yield
+    finally:
+        site.sh(f"mv {real} {program}")
 
 
 def keep_host() -> bool:

@@ -12,6 +12,22 @@ import support
 
 PAGE = support.ROOT / "docs" / "reliability.md"
 NOT_ASKED = "n/a"
+# In this order on the page.
+SECTIONS = (
+    "The server",
+    "The disk",
+    "Programs that fail, hang or lie",
+    "Containers",
+    "Kills",
+    "Two runs at once",
+    "Whole runs",
+    "The sets",
+    "The store",
+    "Off-site: S3",
+    "Off-site: encryption, streams and what lies there",
+    "Retention",
+    "Rights, names and passwords",
+)
 
 
 def revision() -> str:
@@ -29,6 +45,8 @@ class Page:
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, str, str]] = []
         self.versions: dict[str, str] = {}
+        # When in each stage it was killed, one line a stage.
+        self.histogram: list[str] = []
         self.partial = False
         # What is tested is what stood there when the run began.
         self.began = ""
@@ -70,11 +88,17 @@ class Page:
             ),
         ]
         section = ""
-        for row in self.rows:
+        known = list(dict.fromkeys(row[0] for row in self.rows))
+        order = sorted(known, key=lambda name: SECTIONS.index(name) if name in SECTIONS else len(SECTIONS))
+        for row in sorted(self.rows, key=lambda row: order.index(row[0])):
             if row[0] != section:
                 section = row[0]
                 lines += ["", f"## {section}", ""]
                 lines += ["| fault | boardroom.maintenance | the runbook's script |", "| --- | --- | --- |"]
             cells = [re.sub(r"\s+", " ", cell).replace("|", "\\|") for cell in row[1:]]
             lines.append(f"| {' | '.join(cells)} |")
+        if self.histogram:
+            lines += ["", "## When it was killed", ""]
+            lines += ["Kills by SIGKILL in each tenth of a stage, by the clock of the process outside that killed.", ""]
+            lines += ["```text", *self.histogram, "```"]
         PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")

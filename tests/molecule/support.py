@@ -92,6 +92,24 @@ def play(scenario: str, playbook: str, *arguments: str) -> Played:
     return Played(done.returncode, done.stdout)
 
 
+def play_on(name: str, playbook: str, *arguments: str) -> Played:
+    """Run a playbook on a host that is its own controller (scenario schedule), as its user ops."""
+    inventory = "/srv/maintenance/inventory/itself"
+    argv = ["ansible-playbook", "-i", inventory, f"/srv/maintenance/playbooks/{playbook}.yml", *arguments]
+    # Debian's ansible.cfg is not the checkout's, and a login gives the user's own environment.
+    shell = f"cd /srv/maintenance && ANSIBLE_NOCOLOR=1 {shlex.join(argv)}"
+    done = subprocess.run(
+        _ssh(name, ["runuser", "--login", "ops", "--command", shell]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    return Played(done.returncode, done.stdout)
+
+
 def module(scenario: str, name: str, which: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Run a module of the collection on a host, as an operator does ad hoc; its result, also when it fails."""
     program = str(Path(sys.executable).parent / "ansible")

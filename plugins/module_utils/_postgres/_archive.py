@@ -11,23 +11,34 @@ import dataclasses
 import fnmatch
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 import typing as t
 
 from .._errors import MaintenanceError
-from .._process import ProgramError, Runner, pipe_of
+from .._process import ProgramError, Runner, late, pipe_of, time_limit
 from . import _decode
 
 # tar ends with 1 when a file changed or vanished while it was read, as logs do; 2 is worse.
 TAR_CHANGED = 1
 # Names of files that hold secrets as a rule.
-SECRET_NAMES = (".env*", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_ed25519*", "id_ecdsa*", ".pgpass", ".netrc")
+SECRET_NAMES = (
+    *(".env*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
+    *(".pgpass", ".my.cnf", ".netrc", ".htpasswd", ".git-credentials"),
+)
 # A common habit, and none of these is secret.
 NO_SECRETS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub")
 
-_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+# Of patterns, what tar and Python read differently: whether a secret is left out must be beyond doubt.
+_ODD = re.compile(r"\\|\[\^|\[\[")
+# A program begins its complaint with its own path.
+_PROGRAM = re.compile(r"^/\S*/(\w+):")
+# What tar says of a file that somebody writes to; no reason for a failure.
+_CHANGED = ("file changed as we read it", "File removed before we read it", "padding with zeros")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +67,7 @@ class Found:
     :param missing: what is not there
     :param bytes: size of all files
     :param secrets: files whose names say that they hold secrets
+    :param links: members that are symbolic links: not what they lead to is archived
     """
 
     place: Place
@@ -63,6 +75,7 @@ class Found:
     missing: t.Tuple[str, ...]
     bytes: int
     secrets: t.Tuple[str, ...]
+    links: t.Tuple[str, ...] = ()
 
 
 def places(wanted: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[Place]:
@@ -76,11 +89,14 @@ def places(wanted: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[Place]:
             item["name"],
             os.path.normpath(item["path"]),
             tuple(item.get("include") or ()),
-            tuple(item.get("exclude") or ()),
+            # To tar a pattern with a slash at its end means nothing.
+            tuple(pattern.rstrip("/") for pattern in item.get("exclude") or ()),
             bool(item.get("optional")),
         )
-        if not _NAME.match(place.name):
-            raise MaintenanceError(f"files has the name {place.name!r}, but needs letters, digits, -, _ and dots.")
+        if not _NAME.fullmatch(place.name):
+            raise MaintenanceError(
+                f"files has the name {place.name!r}, but needs up to 100 letters, digits, -, _ and dots."
+            )
         if place.name in (other.name for other in made):
             raise MaintenanceError(f"files has the name {place.name!r} twice; each archive needs its own.")
         if not os.path.isabs(item["path"]):
@@ -90,8 +106,26 @@ def places(wanted: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[Place]:
                 raise MaintenanceError(
                     f"files {place.name}: include has {member!r}, but must be relative to {place.path} and below it."
                 )
+        for pattern in place.exclude:
+            if not pattern or _ODD.search(pattern):
+                raise MaintenanceError(
+                    f"files {place.name}: exclude has {pattern!r}, but a pattern is a name with *, ?, [abc] or [!abc]."
+                )
         made.append(place)
     return made
+
+
+def holds(archive: t.Mapping[str, t.Any], place: Place) -> bool:
+    """Whether an archive of an earlier set, as its manifest describes it, holds what is asked for now."""
+    return (
+        (archive["name"], archive["path"], archive["exclude"]) == (place.name, place.path, list(place.exclude))
+        and {*archive["include"], *archive["missing"]} == set(_wanted(place))
+        and (place.optional or not archive["missing"])
+    )
+
+
+def _wanted(place: Place) -> t.List[str]:
+    return [os.path.normpath(member) for member in place.include] or ["."]
 
 
 def find(place: Place) -> Found:
@@ -104,32 +138,61 @@ def find(place: Place) -> Found:
             f"files {place.name}: there is no directory {place.path}.",
             "Correct the path (in the inventory maintenance_app_files), or take it out.",
         )
-    wanted = [os.path.normpath(member) for member in place.include] or ["."]
+    wanted = _wanted(place)
     members = tuple(m for m in wanted if os.path.lexists(os.path.join(place.path, m)))
     missing = tuple(m for m in wanted if m not in members)
     if not members or (missing and not place.optional):
+        instead = "take the place out" if place.optional else "set optional: true"
         raise MaintenanceError(
             f"files {place.name}: there is no {', '.join(missing)} in {place.path}.",
-            "Correct include (in the inventory maintenance_app_files), or set optional: true.",
+            f"Correct include (in the inventory maintenance_app_files), or {instead}.",
+        )
+    if all(_left_out(member, place.exclude) for member in members):
+        raise MaintenanceError(
+            f"files {place.name}: exclude leaves nothing of {place.path}.",
+            "Correct exclude (in the inventory maintenance_app_files), or take the place out.",
         )
     size = 0
     secrets: t.List[str] = []
     for member in members:
         for path in _files(place, member):
-            with contextlib.suppress(FileNotFoundError):
-                size += os.lstat(os.path.join(place.path, path)).st_size
-            name = os.path.basename(path)
+            with contextlib.suppress(OSError):
+                state = os.lstat(os.path.join(place.path, path))
+                # Holes of a sparse file take no room.
+                size += min(state.st_size, state.st_blocks * 512)
+            name = os.path.basename(path).lower()
             if _matches(name, SECRET_NAMES) and not _matches(name, NO_SECRETS):
-                secrets.append(path)
-    return Found(place, members, missing, size, tuple(secrets))
+                # A name may be anything but text.
+                secrets.append(path.encode("utf-8", "backslashreplace").decode("utf-8"))
+    links = tuple(m for m in members if os.path.islink(os.path.join(place.path, m)))
+    return Found(place, members, missing, size, tuple(secrets), links)
+
+
+def require_outside(place: Place, root: str) -> None:
+    """Refuse a place that holds the sets themselves: each would hold all those before it.
+
+    :param root: directory of the sets
+    :raises MaintenanceError: it lies in the place, and nothing excludes it.
+    """
+    top, root = os.path.realpath(place.path), os.path.realpath(root)
+    inside = os.path.relpath(root, top)
+    parts = inside.split("/")
+    above = ["/".join(parts[:number]) for number in range(1, len(parts) + 1)]
+    taken = {".", *above} & set(_wanted(place))
+    if parts[0] != ".." and taken and not any(_left_out(path, place.exclude) for path in above):
+        raise MaintenanceError(
+            f"files {place.name}: the backup sets themselves lie in {place.path}, in {inside}.",
+            f"Exclude {inside} (in the inventory maintenance_app_files), or move dest (maintenance_backup_dir).",
+        )
 
 
 def _files(place: Place, member: str) -> t.Iterator[str]:
     """Files of a member that are not left out, relative to the place."""
     top = os.path.join(place.path, member)
+    if _left_out(member, place.exclude):
+        return
     if not os.path.isdir(top) or os.path.islink(top):
-        if not _left_out(member, place.exclude):
-            yield member
+        yield member
         return
     for folder, directories, names in os.walk(top):
         inside = os.path.relpath(folder, place.path)
@@ -141,9 +204,13 @@ def _files(place: Place, member: str) -> t.Iterator[str]:
 
 
 def _left_out(path: str, patterns: t.Sequence[str]) -> bool:
-    """Whether tar leaves a path out: a pattern matches it from any of its directories on."""
-    parts = os.path.normpath(path).split("/")
-    return any(_matches("/".join(parts[start:]), patterns) for start in range(len(parts)))
+    """Whether tar leaves a path out: a pattern matches it, or a directory above it, from any directory on."""
+    if not patterns:
+        return False
+    # As tar is given it.
+    parts = [".", *(part for part in os.path.normpath(path).split("/") if part != ".")]
+    several = range(len(parts))
+    return any(_matches("/".join(parts[start : end + 1]), patterns) for start in several for end in several[start:])
 
 
 def _matches(name: str, patterns: t.Sequence[str]) -> bool:
@@ -184,11 +251,12 @@ class Archiving:
         self._runner = runner
         self._index = index
         self._said = said
+        self._failure: t.Optional[MaintenanceError] = None
         self._started: t.List[subprocess.Popen[bytes]] = []
         place = found.place
         argv = [
             *("tar", "--create", "--file=-", f"--directory={place.path}", "--numeric-owner", "--xattrs", "--acls"),
-            *("--sort=name", "--quoting-style=escape", "--verbose", f"--index-file={self._index.name}"),
+            *("--sparse", "--sort=name", "--quoting-style=escape", "--verbose", f"--index-file={self._index.name}"),
             *("--warning=no-file-ignored", "--wildcards", "--no-anchored"),
             *(f"--exclude={pattern}" for pattern in place.exclude),
             *(f"./{member}" if member != "." else "." for member in found.members),
@@ -222,29 +290,51 @@ class Archiving:
         :raises MaintenanceError: one of them failed or did not end in time.
         """
         name = self._found.place.name
-        statuses = []
-        for process in self._started:
-            try:
-                statuses.append(process.wait(timeout=timeout))
-            except subprocess.TimeoutExpired:
-                raise MaintenanceError(
-                    f"Archiving {name} did not end within the time limit and was stopped.", "Raise timeout."
-                ) from None
+        statuses = _statuses(self._started, timeout, f"Archiving {name}")
+        if self._failure:
+            raise self._failure
         if statuses[0] not in (0, TAR_CHANGED) or any(statuses[1:]):
-            raise MaintenanceError(f"Archiving {name} failed: {self._complaint(statuses)}.", "Nothing was replaced.")
+            raise MaintenanceError(
+                f"Archiving {name} failed: {self._complaint(statuses)}.",
+                "Nothing was replaced. Mend that, then run this playbook again.",
+            )
+        return self._indexed(), statuses[0] == TAR_CHANGED
+
+    def _indexed(self) -> int:
         self._index.seek(0)
-        return sum(1 for _line in self._index), statuses[0] == TAR_CHANGED
+        members = sum(1 for _line in self._index)
+        # tar does not notice that its list could not be written.
+        if members and self._last_byte() != b"\n":
+            raise MaintenanceError(
+                f"The names in the archive {self._found.place.name} could not be written to {self._index.name}.",
+                "Free space there.",
+            )
+        return members
+
+    def _last_byte(self) -> bytes:
+        self._index.seek(-1, os.SEEK_END)
+        return self._index.read()
 
     def _complaint(self, statuses: t.Sequence[int]) -> str:
         self._said.seek(0)
         lines = [line.strip() for line in self._said.read().decode("utf-8", "replace").splitlines() if line.strip()]
-        lines = [line for line in lines if "Exiting with failure status" not in line]
-        programs = ["tar", "the compressor"]
-        broken = [f"{p} was killed by signal {-s}" for p, s in zip(programs, statuses) if s < 0]
-        return self._runner.redact((broken or lines or ["without a message"])[-1].rstrip("."))
+        # The first is the cause; what follows repeats it.
+        lines = [_PROGRAM.sub(r"\1:", line) for line in lines if not line.endswith(_CHANGED)]
+        # A compressor that gives up leaves tar nobody to write to: its own reason is the cause.
+        echo = -signal.SIGPIPE if any(statuses[1:]) else 0
+        broken = [
+            f"{program} was killed by signal {-status}"
+            for program, status in zip(("tar", "the compressor"), statuses)
+            if status < 0 and status != echo
+        ]
+        return self._runner.redact((broken or lines or ["without a message"])[0].rstrip("."))
 
-    def stop(self) -> None:
-        """End what still runs."""
+    def stop(self, error: t.Optional[MaintenanceError] = None) -> None:
+        """End what still runs.
+
+        :param error: what C(finish) raises then
+        """
+        self._failure = self._failure or error
         for process in self._started:
             self._runner.stop(process)
 
@@ -265,6 +355,7 @@ class Counting:
     def __init__(self, name: str, runner: Runner) -> None:
         self._runner = runner
         self._started: t.List[subprocess.Popen[bytes]] = []
+        self._failure: t.Optional[MaintenanceError] = None
         self._members = 0
         lister = ("tar", "--list", "--file=-", "--quoting-style=escape")
         decoder = _decode.decoder(name)
@@ -300,18 +391,26 @@ class Counting:
     def members(self, timeout: float) -> int:
         """The number of members, after the last byte.
 
+        :param timeout: seconds
         :raises DamagedError: it cannot be decoded to its end.
+        :raises MaintenanceError: it was not decoded in time.
         """
-        with contextlib.suppress(BrokenPipeError):
-            self._feed.close()
-        self._counting.join(timeout)
-        try:
-            statuses = [process.wait(timeout=timeout) for process in self._started]
-        except subprocess.TimeoutExpired:
-            raise _decode.DamagedError("it was not decoded in time") from None
+        with time_limit(timeout, "Decoding an archive", self.stop):
+            with contextlib.suppress(BrokenPipeError):
+                self._feed.close()
+            statuses = _statuses(self._started, timeout + 10, "Decoding an archive")
+            self._counting.join(10)
+        if self._failure:
+            raise self._failure
         if any(statuses):
             raise _decode.DamagedError("it cannot be decoded to its end")
         return self._members
+
+    def stop(self, error: MaintenanceError) -> None:
+        """End what still runs; C(members) raises the error."""
+        self._failure = self._failure or error
+        for process in self._started:
+            self._runner.stop(process)
 
     def close(self) -> None:
         """End what still runs."""
@@ -329,14 +428,26 @@ class Counting:
         self.close()
 
 
-def count(path: str, runner: Runner) -> t.Tuple[int, int, str]:
+def _statuses(started: t.Sequence[subprocess.Popen[bytes]], timeout: float, what: str) -> t.List[int]:
+    deadline = time.monotonic() + timeout
+    try:
+        return [process.wait(timeout=max(0.0, deadline - time.monotonic())) for process in started]
+    except subprocess.TimeoutExpired:
+        raise late(what) from None
+
+
+def count(path: str, runner: Runner, timeout: float = 86400.0) -> t.Tuple[int, int, str]:
     """Members, bytes and SHA-256 of an archive on the disk, in one reading.
 
+    :param timeout: seconds
     :raises DamagedError: it cannot be decoded.
+    :raises MaintenanceError: it was not decoded in time.
     """
-    with Counting(path, runner) as counting, open(path, "rb") as file:
-        hashed, size = _decode.feed(file, counting.write)
-        return counting.members(60), size, hashed
+    began = time.monotonic()
+    with open(path, "rb") as file, Counting(path, runner) as counting:
+        with time_limit(timeout, "Decoding an archive", counting.stop):
+            hashed, size = _decode.feed(file, counting.write)
+        return counting.members(timeout - (time.monotonic() - began)), size, hashed
 
 
 def require_programs(compress: str, runner: Runner) -> None:

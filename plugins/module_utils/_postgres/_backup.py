@@ -16,6 +16,7 @@ from .._findings import Finding, finding
 from .._process import Runner
 from .._size import format_size, parse_share
 from .._storage._local import LocalStore
+from .._storage._s3 import S3Error
 from .._time import format_duration, utc_now
 from . import _archive, _manifest
 from ._client import Client
@@ -26,6 +27,7 @@ from ._request import Request, chosen, compression
 
 # A set may be this much larger than the one before it without running into the space that must stay free.
 GROWTH = 1.2
+PASSWORDS = "the hashes of the roles' passwords"
 
 
 @dataclasses.dataclass
@@ -89,6 +91,8 @@ class Backup:
         compression(request.compress)
         deadline = time.monotonic() + request.timeout
         found = [_archive.find(place) for place in request.places]
+        for place in request.places:
+            _archive.require_outside(place, self._store.root)
         if found:
             _archive.require_programs(request.compress, self._runner)
         if self._offsite:
@@ -117,14 +121,15 @@ class Backup:
             self._require_space(plan.need, request.min_free, spare)
         names = ", ".join(d["name"] for d in plan.subject.databases)
         if check_mode:
-            where = f" straight to {self._offsite.store.root}" if request.stream and self._offsite else ""
+            how = "straight to" if request.stream else "and copied to"
+            where = f" {how} {self._offsite.store.root}" if self._offsite else ""
             result.changed = True
             result.msg = f"A set of {names} would be taken{where} (at most about {format_size(plan.need)})."
             return result
         making = Making(self._client, self._runner, self._now, request, plan.subject, deadline)
         result.changed, result.seconds = True, making.seconds
         if request.stream and self._offsite:
-            manifest = making.straight_to(self._offsite)
+            manifest = self._stream(making, self._offsite, result)
             result.path = result.offsite = self._offsite.store.path(manifest["id"])
         else:
             manifest = making.into(self._store)
@@ -141,6 +146,14 @@ class Backup:
             self._copy(result, manifest, deadline)
         return result
 
+    def _stream(self, making: Making, offsite: Offsite, result: Result) -> _manifest.Manifest:
+        """Make the set off-site; a store that fails is a finding of its own."""
+        try:
+            return making.straight_to(offsite)
+        except S3Error as exc:
+            failed = finding("backup.offsite", offsite.store.root, "critical", exc.message, remedy=exc.remedy)
+            raise MaintenanceError(exc.message, exc.remedy, findings=[*result.findings, failed]) from exc
+
     def _with(
         self, result: Result, manifest: _manifest.Manifest, request: Request, deadline: float, check_mode: bool
     ) -> Result:
@@ -153,7 +166,10 @@ class Backup:
             return result
         result.path = self._store.path(manifest["id"])
         if self._offsite and check_mode:
-            if not self._offsite.store.has(manifest["id"]):
+            if self._offsite.store.has(manifest["id"]):
+                result.offsite = self._offsite.store.path(manifest["id"])
+            else:
+                self._offsite.require_secrecy(_secrets(manifest))
                 result.changed = True
                 result.msg += f" It would be copied to {self._offsite.store.root}."
             return result
@@ -171,12 +187,14 @@ class Backup:
         began = time.monotonic()
         try:
             if not self._offsite.store.has(manifest["id"]):
+                # An earlier set may hold more than is asked for now.
+                self._offsite.require_secrecy(_secrets(manifest))
                 self._offsite.copy(manifest["id"], result.path, manifest, deadline)
                 result.changed = True
                 result.msg += f" Copied to {root} and read back."
         except MaintenanceError as exc:
             message = f"Set {manifest['id']} is whole in {result.path}, but not off-site: {exc.message}"
-            remedy = exc.remedy or "Run playbooks/backup.yml again: it copies that set, and takes no new one meanwhile."
+            remedy = exc.remedy or "Run this again; with -e maintenance_backup_max_age=11h it only copies that set."
             failed = finding("backup.offsite", root, "critical", message, remedy=remedy)
             raise MaintenanceError(message, remedy, findings=[*result.findings, failed]) from exc
         result.seconds["copy"] = round(time.monotonic() - began, 2)
@@ -184,8 +202,8 @@ class Backup:
 
     def _plan(self, request: Request, found: t.Sequence[_archive.Found]) -> _Plan:
         with self._client.session(request.login_db) as session:
-            (cluster,) = session.query(CLUSTER)
-            existing = session.query(DATABASES)
+            (cluster,) = session.query(CLUSTER, request.timeout)
+            existing = session.query(DATABASES, request.timeout)
         databases = chosen(request.databases, existing)
         subject = Subject(cluster, databases, found)
         if not request.force and request.max_age > 0:
@@ -207,7 +225,8 @@ class Backup:
                 manifest
                 and not _manifest.problem(entry)
                 and _manifest.fresh(manifest, subject.cluster["system_identifier"], names, self._now(), request.max_age)
-                and {place.name for place in request.places} <= {a["name"] for a in manifest.get("archives", [])}
+                and all(any(_archive.holds(a, p) for a in manifest.get("archives", [])) for p in request.places)
+                and (manifest["globals"]["included"] or not request.with_globals)
                 and set(request.tags) <= set(manifest.get("tags", []))
                 and (streamed or not _manifest.damage(entry, "sizes", self._runner))
             ):
@@ -218,22 +237,25 @@ class Backup:
         if self._offsite:
             secrets = [f"{each.place.name}/{name}" for each in subject.found for name in each.secrets]
             if request.with_globals and subject.cluster["sees_passwords"]:
-                secrets.append("the hashes of the roles' passwords")
+                secrets.append(PASSWORDS)
             self._offsite.require_secrecy(secrets)
 
     def _expected_bytes(self, subject: Subject) -> int:
         """Bytes that the set may take: as the last one of each database, else as its tables and files."""
         identity = subject.cluster["system_identifier"]
         known: t.Dict[str, int] = {}
-        archived: t.Dict[str, int] = {}
+        archived: t.Dict[str, t.Mapping[str, t.Any]] = {}
         for entry in self._store.entries():
             manifest = entry.manifest
             if manifest and not _manifest.problem(entry) and manifest["system_identifier"] == identity:
                 known.update({d["name"]: d["bytes"] for d in manifest["databases"]})
-                archived.update({a["name"]: a["bytes"] for a in manifest.get("archives", [])})
+                archived.update({a["name"]: a for a in manifest.get("archives", [])})
         need = 0.0
         for found in subject.found:
-            need += archived[found.place.name] * GROWTH if found.place.name in archived else found.bytes
+            last = archived.get(found.place.name)
+            # It was compressed as well as these will be; there may be many more by now.
+            more = found.bytes / max(1, last["unpacked_bytes"]) if last else 1
+            need += last["bytes"] * GROWTH * max(1, more) if last else found.bytes
         for database in subject.databases:
             if database["name"] in known:
                 need += known[database["name"]] * GROWTH
@@ -259,12 +281,22 @@ class Backup:
             raise MaintenanceError(message, remedy, findings=[found])
 
 
+def _secrets(manifest: _manifest.Manifest) -> t.List[str]:
+    """What a set holds of secrets, in words."""
+    archives = manifest.get("archives", [])
+    secrets = [f"{archive['name']}/{name}" for archive in archives for name in archive.get("secrets", [])]
+    both = manifest["globals"]["included"] and manifest["globals"]["passwords"]
+    return [*secrets, PASSWORDS] if both else secrets
+
+
 def _warnings(manifest: _manifest.Manifest) -> t.List[str]:
     """What is in the set, but not as somebody may think."""
     said = []
     for archive in manifest["archives"]:
         if archive["missing"]:
             said.append(f"{archive['name']}: there is no {', '.join(archive['missing'])} in {archive['path']}.")
+        for link in archive["links"]:
+            said.append(f"{archive['name']}: {link} is a symbolic link; what it leads to is not in the set.")
         if archive["changed_while_read"]:
             said.append(f"{archive['name']}: files changed while they were read, as logs do.")
     return said

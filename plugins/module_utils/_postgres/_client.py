@@ -25,6 +25,19 @@ DEBIAN_PROGRAMS = "/usr/lib/postgresql/*/bin"
 SIBLING_LABEL = "boardroom.maintenance.sibling"
 CONNECT_SECONDS = 15
 
+# What an operator does about a server that does not answer, and about one that answers and lets nobody in.
+ANSWER = (
+    "Look at the server (systemctl status postgresql, or compose ps), then run this playbook again; "
+    "the backup sets that are there stay as they are."
+)
+ADMIT = (
+    "Run playbooks/prepare.yml, which makes the role for backups that the inventory names (maintenance_backup_user), "
+    "or correct the login there (maintenance_postgres_user, maintenance_postgres_password)."
+)
+_REFUSED = re.compile(
+    r'role ".*" (does not exist|is not permitted)|authentication failed|no password supplied|no pg_hba\.conf entry'
+    r"|permission denied for database"
+)
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(\S*)")
 
 
@@ -147,6 +160,12 @@ class Client:
         """Table of contents of a dump, as C(pg_restore --list) prints it."""
         return self.run(["pg_restore", "--list", target], "", 300).stdout
 
+    def try_way(self, database: str) -> None:
+        """Log in by the way that a dump takes, where it is not a session's.
+
+        :raises ProgramError: PostgreSQL does not let the role in.
+        """
+
     def sweep(self) -> None:
         """End what a run that was killed left behind near the server. Call it under the host's lock only."""
 
@@ -169,10 +188,8 @@ class Client:
 
 def unreachable(subject: str, error: MaintenanceError) -> DatabaseError:
     """The error of a server that cannot be reached, with its finding."""
-    remedy = error.remedy or (
-        "Look at the server (systemctl status postgresql, or compose ps), then run this playbook again; "
-        "the backup sets that are there stay as they are."
-    )
+    refused = _REFUSED.search(error.message)
+    remedy = error.remedy or (ADMIT if refused else ANSWER)
     found = finding("database.reachable", subject, "critical", error.message, remedy=remedy)
     return DatabaseError(error.message, remedy=remedy, findings=[found])
 
@@ -330,6 +347,10 @@ class SiblingClient(ExecClient):
     def contents(self, target: str) -> str:
         argv, env = self._beside(["pg_restore", "--list", "/dump"], "postgres", target, connected=False)
         return self.runner.run(argv, timeout=300, env=env).stdout
+
+    def try_way(self, database: str) -> None:
+        argv, env = self._beside([*PSQL, "--command=SELECT 1"], database, "", connected=True)
+        self.runner.run(argv, timeout=60, env=env)
 
     def sweep(self) -> None:
         listed = ["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={SIBLING_LABEL}"]

@@ -83,13 +83,14 @@ def digest(path: str) -> t.Tuple[int, str]:
             total.update(chunk)
 
 
-def read(path: str, runner: Runner) -> Content:
+def read(path: str, runner: Runner, name: str = "") -> Content:
     """Hash a file and decode it in one reading; its suffix says how it is compressed.
 
+    :param name: what it is called, when its path does not tell
     :raises DamagedError: it cannot be decoded.
     :raises ProgramError: the program that decodes it is not installed.
     """
-    argv = decoder(path)
+    argv = decoder(name or path)
     count = _Counter()
     with open(path, "rb") as file:
         # pg_dump leaves the file of an empty large object empty, without a frame of zstd.
@@ -183,44 +184,97 @@ def table_data(contents: str) -> t.List[TableData]:
 
 
 class Counted(t.NamedTuple):
-    """What a script holds: rows by table oid, bytes by large object oid, and whether every COPY came to its end."""
+    """What a script holds: rows by table oid, bytes by large object oid, and whether every COPY came to its end.
+
+    :param unknown: number of tables with rows that were not named beforehand
+    """
 
     rows: t.Dict[int, int]
     large_objects: t.Dict[int, int]
     complete: bool
+    unknown: int = 0
 
 
-def count_script(stream: t.Iterable[bytes], tables: t.Mapping[bytes, int]) -> Counted:
+# The line after the last row of a COPY. Within a row every backslash is doubled, so no row looks like it.
+_END_OF_COPY = b"\n\\.\n"
+_COPY = b"COPY "
+_FROM = b" FROM stdin;\n"
+_OPEN = b"SELECT pg_catalog.lo_open('"
+_WRITE = b"SELECT pg_catalog.lowrite(0, '\\x"
+
+
+def count_script(stream: t.BinaryIO, tables: t.Mapping[bytes, int]) -> Counted:
     """Count in the SQL script that C(pg_restore --data-only --file=-) writes.
 
     :param tables: oid of each table by its name as PostgreSQL quotes it
     """
-    rows: t.Dict[int, int] = {}
-    objects: t.Dict[int, int] = {}
-    current: t.Optional[int] = None
-    opened = 0
-    copying = False
-    command = b""
-    for line in stream:
-        if copying:
-            if line == b"\\.\n":
-                copying = False
-            elif current is not None:
-                rows[current] += 1
-        elif command or line.startswith(b"COPY "):
+    script = _Script(tables)
+    while True:
+        block = stream.read(CHUNK)
+        if not block:
+            return script.counted()
+        script.take(block)
+
+
+class _Script:
+    """Counts in a script that arrives in blocks, rows by the block: line by line, millions would take too long."""
+
+    def __init__(self, tables: t.Mapping[bytes, int]) -> None:
+        self._tables = tables
+        self._rows: t.Dict[int, int] = {}
+        self._objects: t.Dict[int, int] = {}
+        self._unknown = 0
+        # Within a COPY the last bytes, which were counted; else the beginning of a line.
+        self._rest = b""
+        self._copying = False
+        self._current: t.Optional[int] = None
+        self._command = b""
+        self._opened = 0
+
+    def take(self, block: bytes) -> None:
+        data = self._rest + block
+        # Where a line begins, or rows that were not counted; and where the end of the rows may begin.
+        fresh = len(self._rest) if self._copying else 0
+        search = 0
+        while True:
+            if self._copying:
+                end = data.find(_END_OF_COPY, search)
+                if self._current is not None:
+                    self._rows[self._current] += data.count(b"\n", fresh, len(data) if end < 0 else end + 1)
+                if end < 0:
+                    self._rest = data[max(search, len(data) - len(_END_OF_COPY) + 1) :]
+                    return
+                self._copying = False
+                fresh = end + len(_END_OF_COPY)
+            else:
+                end = data.find(b"\n", fresh) + 1
+                if not end:
+                    self._rest = data[fresh:]
+                    return
+                self._line(data[fresh:end])
+                # The line break before the first row may be that before the end of the rows.
+                fresh, search = end, end - 1
+
+    def _line(self, line: bytes) -> None:
+        if self._command or line.startswith(_COPY):
             # Names may hold line breaks, and anything before them.
-            command += line
-            if line.endswith(b" FROM stdin;\n") and command.count(b'"') % 2 == 0:
-                current = _copied(command[len(b"COPY ") : -len(b" FROM stdin;\n")], tables)
-                command, copying = b"", True
-                if current is not None:
-                    rows[current] = 0
-        elif line.startswith(b"SELECT pg_catalog.lo_open('"):
-            opened = int(line.split(b"'", 2)[1])
-            objects[opened] = 0
-        elif line.startswith(b"SELECT pg_catalog.lowrite(0, '\\x"):
-            objects[opened] = objects.get(opened, 0) + len(line.split(b"'", 2)[1]) // 2 - 1
-    return Counted(rows, objects, not copying and not command)
+            self._command += line
+            if line.endswith(_FROM) and self._command.count(b'"') % 2 == 0:
+                self._current = _copied(self._command[len(_COPY) : -len(_FROM)], self._tables)
+                self._command, self._copying = b"", True
+                if self._current is None:
+                    self._unknown += 1
+                else:
+                    self._rows[self._current] = 0
+        elif line.startswith(_OPEN):
+            self._opened = int(line.split(b"'", 2)[1])
+            self._objects[self._opened] = 0
+        elif line.startswith(_WRITE):
+            written = len(line.split(b"'", 2)[1]) // 2 - 1
+            self._objects[self._opened] = self._objects.get(self._opened, 0) + written
+
+    def counted(self) -> Counted:
+        return Counted(self._rows, self._objects, not (self._copying or self._command or self._rest), self._unknown)
 
 
 def _copied(target: bytes, tables: t.Mapping[bytes, int]) -> t.Optional[int]:

@@ -16,7 +16,7 @@ import time
 import typing as t
 
 from .._errors import MaintenanceError
-from .._process import Runner, pipe_of
+from .._process import Runner, late, pipe_of
 from .._time import format_utc
 from . import _decode, _manifest
 from ._client import Client, Dump
@@ -108,7 +108,11 @@ class Dumper:
                 try:
                     facts = self._count(session, tables, process, name, said)
                     pump.join(self._left())
+                    if pump.is_alive():
+                        raise late(f"Handing on the dump of {name}")
                 except MaintenanceError as exc:
+                    # Before the pump, which may wait for it.
+                    decoding.stop()
                     pump.stop()
                     if pump.failure:
                         raise pump.failure from exc
@@ -127,11 +131,11 @@ class Dumper:
         """A session with an exported snapshot, the dump of it, and its tables."""
         taken = self._now()
         with self._client.session(name) as session:
-            session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            session.run(f"SET LOCAL lock_timeout = '{self._lock_wait}s'")
-            snapshot = session.value("SELECT pg_export_snapshot()")
+            session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", self._left())
+            session.run(f"SET LOCAL lock_timeout = '{self._lock_wait}s'", self._left())
+            snapshot = session.value("SELECT pg_export_snapshot()", self._left())
             dump = Dump(name, target, snapshot, self._jobs, self._codec, f"{self._lock_wait}s")
-            yield session, dump, session.query(TABLES), taken
+            yield session, dump, session.query(TABLES, self._left()), taken
 
     def _count(
         self,
@@ -173,10 +177,7 @@ class Dumper:
         try:
             return process.wait(timeout=self._left())
         except subprocess.TimeoutExpired:
-            raise MaintenanceError(
-                f"{what} did not end within its time limit and was stopped.",
-                "Raise timeout (in the inventory postgres_backup_timeout), or the number of jobs.",
-            ) from None
+            raise late(what) from None
 
     def _count_rows(
         self, session: Session, tables: t.List[t.Dict[str, t.Any]], process: subprocess.Popen[bytes]
@@ -191,13 +192,12 @@ class Dumper:
                 "file": "",
             }
         revisions: t.List[str] = []
-        for where in session.query(REVISIONS):
-            revisions += [
-                row["version_num"] for row in session.query(f"SELECT version_num FROM {where['quoted']} ORDER BY 1")
-            ]
+        for where in session.query(REVISIONS, self._left()):
+            select = f"SELECT version_num FROM {where['quoted']} ORDER BY 1"
+            revisions += [row["version_num"] for row in session.query(select, self._left())]
         objects = session.query(LARGE_OBJECTS, self._left())
         return {
-            "extensions": session.query(EXTENSIONS),
+            "extensions": session.query(EXTENSIONS, self._left()),
             "migration_revisions": revisions,
             "large_objects": [{**item, "file": ""} for item in objects],
         }
@@ -233,6 +233,8 @@ class _Pump(threading.Thread):
         """End the program and the handing on."""
         self._runner.stop(self._process)
         self.join(10)
+        if not self.is_alive():
+            pipe_of(self._process.stdout).close()
 
 
 class Decoding:
@@ -275,17 +277,19 @@ class Decoding:
             self._reader.join(timeout)
             status = self._process.wait(timeout=max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            raise MaintenanceError(
-                "Decoding the dump did not end within the time limit and was stopped.", "Raise timeout."
-            ) from None
+            raise late("Decoding the dump") from None
         self._reader.join(1)
         return self._counted or _decode.Counted({}, {}, False), status
+
+    def stop(self) -> None:
+        """End it; what is written afterwards is dropped."""
+        self._runner.stop(self._process)
 
     def __enter__(self) -> Decoding:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._runner.stop(self._process)
+        self.stop()
         self._reader.join(5)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
@@ -299,6 +303,8 @@ def streamed_problems(described: t.Mapping[str, t.Any], counted: _decode.Counted
     :raises MaintenanceError: it does not.
     """
     problems = _manifest.compare_custom(described, counted, status)
+    if counted.unknown:
+        problems.append((described["path"], f"it holds rows of {counted.unknown} table(s) that were not counted"))
     if problems:
         raise _manifest.problem_error(problems, f"The dump of {described['name']}")
 

@@ -12,14 +12,12 @@ import datetime
 import os
 import socket
 import subprocess
-import tempfile
-import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from .._errors import MaintenanceError
-from .._process import ProgramError, Runner
+from .._process import ProgramError, Runner, time_limit
 from .._storage._local import LocalStore, own
 from .._time import format_utc, new_id
 from . import _archive, _decode, _manifest
@@ -113,10 +111,7 @@ class Making:
             with contextlib.suppress(OSError):
                 store.discard(os.path.basename(hidden))
             if isinstance(exc, OSError):
-                raise MaintenanceError(
-                    f"The set could not be written below {store.root}: {exc.strerror}.",
-                    "Nothing was replaced. Look at that disk, then take the backup again.",
-                ) from exc
+                raise _unwritten(exc, f"below {store.root}") from exc
             raise
         return manifest
 
@@ -125,20 +120,23 @@ class Making:
 
         :raises MaintenanceError: it cannot be made; nothing of it is left.
         """
-        with offsite.uploading(self.id):
-            try:
-                described = [self._stream(database, offsite) for database in self._subject.databases]
-            except BaseException:
-                with contextlib.suppress(OSError, MaintenanceError):
-                    self._client.sweep()
-                raise
-            if self._request.with_globals:
-                self._files.append(self._stream_globals(offsite))
-            for found in self._subject.found:
-                self._stream_archive(found, offsite)
-            with self._stage("read_back"):
-                offsite.store.read_back(self.id, [each for file in self._files for each in file["objects"]])
-            return offsite.commit(self.id, self._content(described))
+        try:
+            with offsite.uploading(self.id):
+                try:
+                    described = [self._stream(database, offsite) for database in self._subject.databases]
+                except BaseException:
+                    with contextlib.suppress(OSError, MaintenanceError):
+                        self._client.sweep()
+                    raise
+                if self._request.with_globals:
+                    self._files.append(self._stream_globals(offsite))
+                for found in self._subject.found:
+                    self._stream_archive(found, offsite)
+                with self._stage("read_back"):
+                    offsite.store.read_back(self.id, [each for file in self._files for each in file["objects"]])
+                return offsite.commit(self.id, self._content(described))
+        except OSError as exc:
+            raise _unwritten(exc, f"into {offsite.store.root}") from exc
 
     def _content(self, described: t.Sequence[t.Mapping[str, t.Any]]) -> _manifest.Manifest:
         cluster = self._subject.cluster
@@ -264,10 +262,11 @@ class Making:
         with self._stage("dump"):
             going = offsite.outgoing(self.id, path)
             try:
-                taken, counted, status = self._dumper.to_stream(database["name"], going.write)
-                described = taken.described(database, format="custom", path=path, compress=self._codec)
-                streamed_problems(described, counted, status)
-                file = going.close()
+                with time_limit(self._left(), f"The dump of {database['name']}", going.stop):
+                    taken, counted, status = self._dumper.to_stream(database["name"], going.write)
+                    described = taken.described(database, format="custom", path=path, compress=self._codec)
+                    streamed_problems(described, counted, status)
+                    file = going.close()
             except BaseException:
                 going.abort()
                 raise
@@ -308,22 +307,23 @@ class Making:
 
     def _stream_globals(self, offsite: Offsite) -> t.Dict[str, t.Any]:
         name = self._globals_name()
-        # A few kilobytes; a program can hand them to a file only, which is root's and gone at the end.
-        with tempfile.NamedTemporaryFile(prefix="boardroom-globals-", suffix="-" + name) as file:
-            expected = self._globals(t.cast(t.BinaryIO, file))
-            self._read_globals(file.name, name, expected)
+        # A few kilobytes with the hashes of passwords: in memory, so that nothing of them can stay on the disk.
+        with os.fdopen(os.memfd_create(name), "w+b") as file:
+            expected = self._globals(file)
+            self._read_globals(f"/proc/self/fd/{file.fileno()}", name, expected)
             going = offsite.outgoing(self.id, name)
             try:
-                with open(file.name, "rb") as source:
-                    _decode.feed(source, going.write)
-                return going.close()
+                file.seek(0)
+                with time_limit(self._left(), "Handing on the roles", going.stop):
+                    _decode.feed(file, going.write)
+                    return going.close()
             except BaseException:
                 going.abort()
                 raise
 
     def _read_globals(self, path: str, name: str, expected: int) -> _decode.Content:
         try:
-            content = _decode.read(path, self._runner)
+            content = _decode.read(path, self._runner, name)
         except _decode.DamagedError as exc:
             raise _manifest.problem_error([(name, exc.message)], "The dump of the roles") from exc
         if content.decoded != expected:
@@ -341,7 +341,7 @@ class Making:
                     members, changed = archiving.finish(self._left())
                 os.fsync(file.fileno())
             try:
-                held, size, sha256 = _archive.count(path, self._runner)
+                held, size, sha256 = _archive.count(path, self._runner, self._left())
             except _decode.DamagedError as exc:
                 raise _manifest.problem_error([(name, exc.message)], f"The archive {found.place.name}") from exc
             self._add_archive(found, name, members, held, changed, size)
@@ -357,17 +357,12 @@ class Making:
                     _archive.archiving(found, self._request.compress, self._runner, subprocess.PIPE) as archiving,
                     _archive.Counting(name, self._runner) as counting,
                 ):
-                    # A program that hangs must not keep the pipe open for ever.
-                    watch = threading.Timer(self._left(), archiving.stop)
-                    watch.daemon = True
-                    watch.start()
-                    try:
+                    what = f"Archiving {found.place.name}"
+                    with time_limit(self._left(), what, going.stop, archiving.stop, counting.stop):
                         _decode.feed(archiving.output, _both(going.write, counting.write))
-                    finally:
-                        watch.cancel()
-                    members, changed = archiving.finish(self._left())
-                    held = counting.members(self._left())
-                file = going.close()
+                        members, changed = archiving.finish(self._left())
+                        held = counting.members(self._left())
+                        file = going.close()
             except _decode.DamagedError as exc:
                 going.abort()
                 raise _manifest.problem_error([(name, exc.message)], f"The archive {found.place.name}") from exc
@@ -389,6 +384,9 @@ class Making:
                 "include": list(found.members),
                 "exclude": list(found.place.exclude),
                 "missing": list(found.missing),
+                "links": list(found.links),
+                # Enough to know that there are some, and to say which.
+                "secrets": list(found.secrets[:20]),
                 "members": members,
                 "bytes": size,
                 "unpacked_bytes": found.bytes,
@@ -403,6 +401,14 @@ def _both(first: t.Callable[[bytes], t.Any], second: t.Callable[[bytes], t.Any])
         second(chunk)
 
     return take
+
+
+def _unwritten(exc: OSError, where: str) -> MaintenanceError:
+    place = f" ({exc.filename})" if exc.filename else ""
+    return MaintenanceError(
+        f"The set could not be written {where}: {exc.strerror}{place}.",
+        "Nothing was replaced. Look at that disk, then take the backup again.",
+    )
 
 
 def _require_decoder(codec: str, runner: Runner) -> None:

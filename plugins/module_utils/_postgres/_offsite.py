@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from .._age import Encrypting, require_recipients
 from .._errors import MaintenanceError
 from .._lock import write_atomically
-from .._process import Runner
-from .._storage._local import LocalStore
-from .._storage._s3 import S3Store
+from .._process import Runner, time_limit
+from .._storage._local import SET_ID, LocalStore
+from .._storage._s3 import S3Error, S3Store
 from .._time import format_utc, utc_now
 from . import _decode, _manifest
 
@@ -68,6 +68,11 @@ class Outgoing:
             self._encrypting.close()
         objects = [dict(each._asdict()) for each in self._writer.close()]
         return {"path": self._name, "bytes": self._bytes, "sha256": self._hash.hexdigest(), "objects": objects}
+
+    def stop(self, error: MaintenanceError) -> None:
+        """End what encrypts, which may hang; C(write) and C(close) raise the error."""
+        if self._encrypting:
+            self._encrypting.stop(error)
 
     def abort(self) -> None:
         """Give the file up; nothing of it stays in the store."""
@@ -130,8 +135,13 @@ class Offsite:
         return cleared
 
     def left(self) -> t.List[str]:
-        """Ids of the sets whose upload was killed."""
-        return self._notes()
+        """Ids of the sets whose upload was killed: what C(clear_up) would remove."""
+        left = []
+        for set_id in self._notes():
+            with contextlib.suppress(MaintenanceError):
+                if not self.store.has(set_id):
+                    left.append(set_id)
+        return left
 
     def _notes(self) -> t.List[str]:
         found = []
@@ -140,14 +150,15 @@ class Offsite:
         except OSError:
             return []
         for name in names:
-            if name.startswith(NOTE):
+            if name.startswith(NOTE) and SET_ID.match(name[len(NOTE) :]):
                 with contextlib.suppress(OSError), open(os.path.join(self._local.root, name), encoding="utf-8") as file:
                     if file.read().strip() == self.store.root:
                         found.append(name[len(NOTE) :])
         return found
 
     def _unlink(self, set_id: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        # One that stays only makes the next run look.
+        with contextlib.suppress(OSError):
             os.unlink(os.path.join(self._local.root, NOTE + set_id))
 
     @contextlib.contextmanager
@@ -158,17 +169,21 @@ class Offsite:
         """
         self.store.require_ready(writing=True)
         try:
-            os.makedirs(self._local.root, mode=0o711, exist_ok=True)
+            self._local.make_root()
             write_atomically(os.path.join(self._local.root, NOTE + set_id), self.store.root + "\n")
         except OSError as exc:
-            raise MaintenanceError(f"{self._local.root} cannot be written: {exc.strerror}.") from exc
+            raise MaintenanceError(
+                f"The note of an upload cannot be written to {self._local.root}: {exc.strerror}.",
+                "Nothing was uploaded. Free space there, or correct dest (in the inventory maintenance_backup_dir).",
+            ) from exc
         try:
             yield
-        except BaseException:
+        except BaseException as exc:
             # The note stays when the store is out of reach: then the next run removes what is there.
-            with contextlib.suppress(MaintenanceError):
-                self.store.discard(set_id)
-                self._unlink(set_id)
+            if not (isinstance(exc, S3Error) and exc.out_of_reach):
+                with contextlib.suppress(MaintenanceError, ValueError):
+                    self.store.discard(set_id)
+                    self._unlink(set_id)
             raise
         self._unlink(set_id)
 
@@ -183,35 +198,43 @@ class Offsite:
         :param deadline: on the monotonic clock
         :raises MaintenanceError: it could not be copied; nothing of it is left in the store.
         """
-        with self.uploading(set_id):
+        failures: t.List[BaseException] = []
 
-            def send(file: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-                sent = self._send(set_id, os.path.join(directory, file["path"]), file, deadline)
+        def send(file: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+            try:
+                sent = self._send(set_id, os.path.join(directory, file["path"]), file, deadline, failures)
+                _go_on(failures)
                 self.store.read_back(set_id, sent["objects"])
                 return sent
+            except BaseException as exc:
+                # What else is under way sees this, and is given up.
+                failures.append(exc)
+                raise
 
+        with self.uploading(set_id):
             largest_first = sorted(manifest["files"], key=lambda f: -int(f["bytes"]))
             with ThreadPoolExecutor(max_workers=FILES_AT_A_TIME) as pool:
                 waiting = [pool.submit(send, file) for file in largest_first]
-                try:
-                    sent = [each.result() for each in waiting]
-                except BaseException:
-                    for each in waiting:
-                        each.cancel()
-                    raise
-            return self.commit(set_id, {**manifest, "files": sent})
+            if failures:
+                raise failures[0]
+            return self.commit(set_id, {**manifest, "files": [each.result() for each in waiting]})
 
-    def _send(self, set_id: str, path: str, file: t.Mapping[str, t.Any], deadline: float) -> t.Dict[str, t.Any]:
+    def _send(
+        self, set_id: str, path: str, file: t.Mapping[str, t.Any], deadline: float, failures: t.Sequence[BaseException]
+    ) -> t.Dict[str, t.Any]:
+        _go_on(failures)
         going = self.outgoing(set_id, file["path"])
         try:
-            with open(path, "rb") as source:
+            left = deadline - time.monotonic()
+            with open(path, "rb") as source, time_limit(left, f"The copy of set {set_id}", going.stop):
                 while True:
                     chunk = source.read(_decode.CHUNK)
                     if not chunk:
                         break
                     require_time(deadline)
+                    _go_on(failures)
                     going.write(chunk)
-            sent = going.close()
+                sent = going.close()
         except OSError as exc:
             going.abort()
             raise MaintenanceError(f"{path} cannot be read: {exc.strerror}.") from exc
@@ -237,6 +260,12 @@ class Offsite:
         sealed = _manifest.seal(whole)
         self.store.commit(set_id, sealed)
         return sealed
+
+
+def _go_on(failures: t.Sequence[BaseException]) -> None:
+    """Give up what is in vain: another file of the set has failed."""
+    if failures:
+        raise MaintenanceError("Another file of the set could not be copied.")
 
 
 def require_time(deadline: float) -> None:

@@ -55,6 +55,8 @@ def chosen(wanted: t.Sequence[str], existing: t.Sequence[t.Dict[str, t.Any]]) ->
 
     :raises MaintenanceError: none is asked for, or one does not exist.
     """
+    if not existing:
+        raise MaintenanceError("The server has no database but templates.", "Look whether it is the right server.")
     if list(wanted) == ["all"]:
         return list(existing)
     by_name = {d["name"]: d for d in existing}
@@ -62,7 +64,7 @@ def chosen(wanted: t.Sequence[str], existing: t.Sequence[t.Dict[str, t.Any]]) ->
     if missing or not wanted:
         what = f"The server has no database {', '.join(map(repr, missing))}" if missing else "No database is asked for"
         raise MaintenanceError(
-            f"{what}; it has {', '.join(by_name) or 'none'}.",
+            f"{what}; it has {', '.join(by_name)}.",
             "Correct databases (in the inventory maintenance_databases).",
         )
     return [by_name[name] for name in dict.fromkeys(wanted)]

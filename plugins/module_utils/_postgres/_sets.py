@@ -16,6 +16,7 @@ from . import _manifest
 
 # Only tables of at least this many rows are remembered: that a small one is empty says nothing.
 LARGE_TABLE = 500
+BACKUP_NOW = "Take a set now: playbooks/backup.yml."
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 

@@ -105,6 +105,15 @@ class LocalStore:
         except OSError as exc:
             raise MaintenanceError(f"The backup directory {self.root} cannot be read: {exc.strerror}.") from exc
 
+    def make_root(self) -> None:
+        """Make the directory where it is missing; others may pass through it, whatever the umask.
+
+        :raises OSError: it cannot be made.
+        """
+        if not os.path.isdir(self.root):
+            os.makedirs(self.root, mode=0o711)
+            os.chmod(self.root, 0o711)
+
     def begin(self, set_id: str) -> str:
         """Make the hidden directory in which a set comes to be; others may pass through it, not read it.
 
@@ -112,9 +121,7 @@ class LocalStore:
         """
         path = os.path.join(self.root, INCOMPLETE + set_id)
         try:
-            if not os.path.isdir(self.root):
-                os.makedirs(self.root, mode=0o711)
-                os.chmod(self.root, 0o711)
+            self.make_root()
             os.mkdir(path, 0o711)
             os.chmod(path, 0o711)
         except OSError as exc:

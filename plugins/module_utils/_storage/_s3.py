@@ -36,7 +36,8 @@ RESUMES = 5
 BATCH = 1000
 # How servers say that they do not delete many objects by one request.
 NO_BATCHES = ("NotImplemented", "MethodNotAllowed", "MissingContentMD5", "InvalidRequest", "MalformedXML", "501", "405")
-UNREADABLE = ("NoSuchKey", "404", "InvalidObjectState", "AccessDenied", "403")
+MISSING = ("NoSuchKey", "404")
+UNREADABLE = (*MISSING, "InvalidObjectState", "AccessDenied", "403")
 
 AnObject = t.Union[StoredObject, t.Mapping[str, t.Any]]
 
@@ -116,11 +117,18 @@ class S3Store:
             )
 
     def has(self, set_id: str) -> bool:
-        """Whether a set is there, complete.
+        """Whether a set is there, complete. The manifest itself is asked for: a listing may be behind the times.
 
-        :raises S3Error: the bucket cannot be listed.
+        :raises S3Error: the bucket cannot be read.
         """
-        return MANIFEST in self._files(set_id)
+        try:
+            with explained(self.options, f"look at {set_id} in"):
+                self._client.head_object(Bucket=self.options.bucket, Key=self._key(set_id, MANIFEST))
+        except S3Error as exc:
+            if exc.code in MISSING:
+                return False
+            raise
+        return True
 
     def entries(self) -> t.Iterator[Entry]:
         """All complete sets, oldest first; one with an unreadable manifest is there, with its problem.
@@ -288,7 +296,7 @@ class S3Store:
                     break
                 yield chunk
         except S3Error as exc:
-            if exc.code in ("NoSuchKey", "404"):
+            if exc.code in MISSING:
                 raise DamagedError(place, "it is missing") from exc
             raise
         if size != wanted.bytes:
@@ -360,7 +368,7 @@ class S3Store:
         """
         require_set_id(set_id)
         self._unfinished = None
-        if MANIFEST in self._files(set_id):
+        if self.has(set_id):
             raise ValueError(f"{set_id} is not what an interrupted run left")
         for key, upload_id, _begun in list(self._multiparts(set_id + "/")):
             self._uploads.abort(key, upload_id)
@@ -446,7 +454,7 @@ class S3Store:
                     self._uploads.abort(key, upload_id)
                 swept.append(set_id)
         for set_id, changed in newest.items():
-            if changed < limit:
+            if changed < limit and not self.has(set_id):
                 if not pretend:
                     self.discard(set_id)
                 swept.append(set_id)

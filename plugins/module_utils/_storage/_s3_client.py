@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import re
 import socket
 import typing as t
 import zlib
+from xml.etree import ElementTree
 
 from .._errors import MaintenanceError
 from .._process import HIDDEN
@@ -40,9 +42,18 @@ Client = t.Any
 class S3Error(MaintenanceError):
     """The store cannot do what was asked of it; C(code) is the server's own word, or empty."""
 
+    # Whether no answer came: then the next request would only wait as long again.
+    out_of_reach = False
+
     def __init__(self, message: str, remedy: str = "", code: str = "") -> None:
         super().__init__(message, remedy)
         self.code = code
+
+
+class OutOfReachError(S3Error):
+    """No answer came from the store."""
+
+    out_of_reach = True
 
 
 class DamagedError(S3Error):
@@ -81,8 +92,10 @@ def connect(options: S3Options) -> Client:
             settings[name] = options.checksum
     with explained(options, "connect to"):
         session = botocore.session.Session()
+        parsers = session.get_component("response_parser_factory")
         # Times stay text: of a listing with tens of thousands of them next to none is looked at.
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+        parsers.set_parser_defaults(timestamp_parser=str)
+        session.register_component("response_parser_factory", _Parsers(parsers))
         client = session.create_client(
             "s3",
             region_name=options.region or session.get_config_variable("region") or DEFAULT_REGION,
@@ -96,6 +109,40 @@ def connect(options: S3Options) -> Client:
         if options.checksum == "when_required":
             client.meta.events.register("before-call.s3.DeleteObjects", _with_md5)
         return client
+
+
+class _Parsers:
+    """botocore's own parsers, except for the entries of a listing: it takes seconds for tens of thousands of them."""
+
+    def __init__(self, parsers: t.Any) -> None:
+        self._parsers = parsers
+
+    def create_parser(self, protocol: str) -> _Parser:
+        """Called by botocore."""
+        return _Parser(self._parsers.create_parser(protocol))
+
+
+class _Parser:
+    def __init__(self, parser: t.Any) -> None:
+        self._parser = parser
+
+    def parse(self, response: t.Dict[str, t.Any], shape: t.Any) -> t.Dict[str, t.Any]:
+        """Called by botocore."""
+        contents: t.List[t.Dict[str, t.Optional[str]]] = []
+        if shape is not None and shape.name == "ListObjectsV2Output" and response["status_code"] == 200:
+            with contextlib.suppress(ElementTree.ParseError):
+                listing = ElementTree.fromstring(response["body"])
+                for entry in [each for each in listing if _bare(each.tag) == "Contents"]:
+                    contents.append({_bare(field.tag): field.text for field in entry})
+                    listing.remove(entry)
+                response = {**response, "body": ElementTree.tostring(listing)}
+        parsed: t.Dict[str, t.Any] = self._parser.parse(response, shape)
+        return {**parsed, "Contents": contents} if contents else parsed
+
+
+def _bare(tag: str) -> str:
+    """Name of an element without its namespace."""
+    return tag.rpartition("}")[2]
 
 
 def _with_md5(params: t.Dict[str, t.Any], **_more: t.Any) -> None:
@@ -169,6 +216,7 @@ _REFUSALS: t.Dict[str, t.Tuple[str, str]] = {
         "Make a bucket with Object Lock, or drop s3.object_lock_mode.",
     ),
 }
+_ERRNO = re.compile(r"\[Errno -?\d+\] ([^'\")\]]+)")
 _BUSY = ("SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "Throttling", "RequestLimitExceeded", "503")
 _FORBIDDEN = ("AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden", "403")
 
@@ -176,7 +224,7 @@ _FORBIDDEN = ("AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden"
 def _refused(options: S3Options, doing: str, exc: t.Any) -> S3Error:
     code = error_code(exc)
     status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
-    said = _clean(options, str(exc.response.get("Error", {}).get("Message") or ""))
+    said = str(exc.response.get("Error", {}).get("Message") or "")
     if code in _REFUSALS:
         why, remedy = _REFUSALS[code]
     elif code in _BUSY or status == 503:
@@ -193,13 +241,13 @@ def _refused(options: S3Options, doing: str, exc: t.Any) -> S3Error:
         )
     else:
         why, remedy = "it refused", "Look at what it says, and at the option s3."
-    what = ": ".join(part for part in (code, said[:300].rstrip(".")) if part)
+    what = _clean(options, ": ".join(part for part in (code, said) if part))[:300].rstrip(".")
     return S3Error(
         f"{_place(options)} did not let us {doing} the bucket {options.bucket}: {why} ({what}).", remedy, code
     )
 
 
-def _unreachable(options: S3Options, doing: str, exc: BaseException) -> S3Error:
+def _unreachable(options: S3Options, doing: str, exc: BaseException) -> OutOfReachError:
     inner: t.Optional[BaseException] = exc
     chain: t.List[BaseException] = []
     while inner is not None and len(chain) < 10:
@@ -211,6 +259,8 @@ def _unreachable(options: S3Options, doing: str, exc: BaseException) -> S3Error:
     remedy = "Look at the network and at the server, then run this again."
     if any(isinstance(one, socket.gaierror) for one in chain) or "Name or service not known" in text:
         why, remedy = "its name does not resolve", "Correct s3.endpoint_url, or this host's DNS."
+    elif "WRONG_VERSION_NUMBER" in text:
+        why, remedy = "it does not speak TLS", "Correct s3.endpoint_url (http instead of https, or another port)."
     elif "CERTIFICATE_VERIFY_FAILED" in text or "SSLError" in names:
         why = f"its TLS certificate is not trusted ({_reason(text)})"
         remedy = "Give s3.ca_cert the authority that signed it, or correct s3.endpoint_url."
@@ -223,8 +273,12 @@ def _unreachable(options: S3Options, doing: str, exc: BaseException) -> S3Error:
     elif "refused" in text:
         why, remedy = "it refuses connections", "Start the server, or correct s3.endpoint_url."
     else:
-        why = _clean(options, f"{type(exc).__name__}: {exc}")[:300].rstrip(".")
-    return S3Error(f"{_place(options)} cannot be reached to {doing} the bucket {options.bucket}: {why}.", remedy)
+        told = _ERRNO.search(text)
+        # An address with its query says nothing to an operator.
+        why = told.group(1).strip() if told else _clean(options, re.sub(r"\?\S*", "", f"{exc}"))[:300].rstrip(".")
+    return OutOfReachError(
+        f"{_place(options)} cannot be reached to {doing} the bucket {options.bucket}: {why}.", remedy
+    )
 
 
 def _reason(text: str) -> str:
@@ -240,6 +294,6 @@ def _place(options: S3Options) -> str:
 def _clean(options: S3Options, text: str) -> str:
     """The text without secrets, in one line."""
     for secret in (options.secret_key, options.session_token):
-        if secret:
+        if len(secret) > 3:
             text = text.replace(secret, HIDDEN)
     return " ".join(text.split())

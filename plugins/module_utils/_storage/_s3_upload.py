@@ -204,8 +204,8 @@ class Writer:
                 self._part += piece
                 self._size += taken
                 view = view[taken:]
-        except BaseException:
-            self.abort()
+        except BaseException as exc:
+            self._give_up(exc)
             raise
 
     def close(self) -> t.List[StoredObject]:
@@ -217,11 +217,21 @@ class Writer:
             raise ValueError(f"{self._name} has ended")
         try:
             self._end_object()
-        except BaseException:
-            self.abort()
+        except BaseException as exc:
+            self._give_up(exc)
             raise
         self._ended = True
         return list(self._objects)
+
+    def _give_up(self, exc: BaseException) -> None:
+        if isinstance(exc, S3Error) and exc.out_of_reach:
+            # Nothing can be undone now; whoever began the set knows that something is left.
+            self._ended = True
+            self._part = bytearray()
+            for part in self._parts:
+                part.cancel()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """Undo all of it. What cannot be reached stays for C(S3Store.discard)."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from labkit import engine
 from labkit.harm import BACKUP_DIRECTORY, HARMS, Harm
-from labkit.hosts import Hosts, get, load, ssh_argv
+from labkit.hosts import Hosts, Room, get, load, ssh_argv
 from labkit.images import KINDS, Builder
 from labkit.layout import Lab
 from labkit.process import LabError, say
@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
         help="Debian trixie with sshd, sudo and python3, nothing else",
     )
     up.add_argument("--megabytes", type=_positive, metavar="N", help="grow the database to N MB")
+    up.add_argument("--memory", default="", metavar="SIZE", help="memory limit of a new host, such as 14g")
+    up.add_argument("--tmpfs", default="", metavar="DIR", help="a directory of a new host that lies in its memory")
 
     down = commands.add_parser("down", help="remove hosts and their data")
     down.add_argument("names", nargs="*", metavar="NAME")
@@ -107,7 +109,8 @@ def _dispatch(args: argparse.Namespace, lab: Lab) -> int:
             Builder(lab, docker).ensure(args.kinds or KINDS)
         else:
             hosts = Hosts(lab, docker)
-            hosts.await_application(hosts.up(args.name, args.kind, args.megabytes))
+            room = Room(args.memory, args.tmpfs)
+            hosts.await_application(hosts.up(args.name, args.kind, args.megabytes, room))
         return 0
     if args.command == "clean":
         return _clean(lab)

@@ -41,6 +41,30 @@ class Host:
     megabytes: int
 
 
+@dataclass(frozen=True)
+class Room:
+    """What a new host has beyond the usual.
+
+    memory is its limit, as Docker takes it (14g); tmpfs a directory that lies in it, on the S3 server its data.
+    """
+
+    memory: str = ""
+    tmpfs: str = ""
+
+    def options(self, kind: str) -> list[str]:
+        """Options of `docker create`."""
+        memory = ["--memory", self.memory] if self.memory else []
+        directory = self.tmpfs and kind != "s3"
+        return [*memory, *(["--tmpfs", f"{self.tmpfs}:exec,mode=1777"] if directory else [])]
+
+    def volume_options(self) -> list[str]:
+        """Options of `docker volume create` for the S3 server: --tmpfs would keep the closed mode of its directory."""
+        return ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=mode=1777"] if self.tmpfs else []
+
+
+USUAL_ROOM = Room()
+
+
 def load(lab: Lab) -> dict[str, Host]:
     """Every host of the lab by name."""
     found = (Host(**json.loads(path.read_text())) for path in sorted(lab.state.glob("hosts/*.json")))
@@ -144,8 +168,11 @@ class Hosts:
         found = self.docker.inspect("container", host.container)
         return str(found["State"]["Status"]) if found else "absent"
 
-    def up(self, name: str, kind: str | None = None, megabytes: int | None = None) -> Host:
-        """Bring a host up; nothing happens when it runs. Returns when it answers."""
+    def up(self, name: str, kind: str | None = None, megabytes: int | None = None, room: Room = USUAL_ROOM) -> Host:
+        """Bring a host up; nothing happens when it runs. Returns when it answers.
+
+        room counts for a host that is made now.
+        """
         started = time.monotonic()
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
             raise LabError(f"{name} is no name for a host: use lower-case letters, digits and hyphens")
@@ -161,7 +188,7 @@ class Hosts:
                 say(f"{name} runs ({host.kind}, {host.address}), {time.monotonic() - started:.1f} s")
                 return host
             if host is None or state == "absent":
-                host = self._make(name, kind or (host.kind if host else "trixie"))
+                host = self._make(name, kind or (host.kind if host else "trixie"), room)
             if state == "paused":
                 self.docker("unpause", host.container)
             elif state != "running":
@@ -180,7 +207,7 @@ class Hosts:
     def _outgrown(self, host: Host, megabytes: int | None) -> bool:
         return bool(host.application and megabytes and megabytes > host.megabytes)
 
-    def _make(self, name: str, kind: str) -> Host:
+    def _make(self, name: str, kind: str, room: Room) -> Host:
         builder = Builder(self.lab, self.docker)
         builder.ensure([kind])
         ready = builder.plan(kind)[-1]
@@ -215,7 +242,7 @@ class Hosts:
                 say(f"copying the nested engine's data for {name}")
                 machine.copy_volume(self.lab, self.docker, ready.image, ready.seed, volume)
             else:
-                self.docker("volume", "create", "--label", self.lab.label, volume)
+                self.docker("volume", "create", *room.volume_options(), "--label", self.lab.label, volume)
         machine.create(
             self.lab,
             self.docker,
@@ -225,6 +252,7 @@ class Hosts:
             address=address,
             volume=volume,
             s3=kind == "s3",
+            options=room.options(kind),
         )
         if kind != "s3":
             machine.put(self.docker, host.container, self.identity(host))

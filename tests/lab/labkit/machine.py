@@ -8,7 +8,7 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,18 +68,19 @@ def create(
     address: str | None,
     volume: str | None,
     s3: bool = False,
+    options: Sequence[str] = (),
 ) -> str:
-    """Create a container, not started, on the engine's own bridge when network is None. Returns its id."""
-    options = ["--name", lab.container(name), "--hostname", name, "--label", lab.label]
+    """Create a container, not started, on the engine's own bridge when network is None. Returns its id.
+
+    options are further ones of `docker create`; the last of two that contradict each other counts.
+    """
+    usual = ["--name", lab.container(name), "--hostname", name, "--label", lab.label]
     if network and address:
-        options += ["--network", network, "--ip", address, "--network-alias", name]
-    if s3:
-        options += [*S3_OPTIONS, "--volume", f"{volume}:/data"]
-    else:
-        options += [*MACHINE_OPTIONS, "--add-host", f"{SERVER_NAME}:127.0.0.1"]
-        if volume:
-            options += ["--volume", f"{volume}:/var/lib/docker"]
-    return docker("create", *options, image)
+        usual += ["--network", network, "--ip", address, "--network-alias", name]
+    usual += S3_OPTIONS if s3 else [*MACHINE_OPTIONS, "--add-host", f"{SERVER_NAME}:127.0.0.1"]
+    if volume:
+        usual += ["--volume", f"{volume}:{'/data' if s3 else '/var/lib/docker'}"]
+    return docker("create", *usual, *options, image)
 
 
 def certificate_files(chain: str, key: str) -> dict[str, File]:

@@ -12,15 +12,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from labkit import engine
+from labkit.layout import Lab
 from labkit.process import LabError, say
 
 from projectkit import counts, jobs, python
 from projectkit.ground import CACHE, LAB, LOGS, RESULTS, ROOT, environment, private_home, program, short_directory
 from projectkit.jobs import Job, Result
 
-SCENARIOS = ("failure", "default", "bookworm")
+SCENARIOS = ("failure", "default", "offsite", "schedule", "bookworm")
 """The longest first: two run at a time."""
 DRIVER = str(ROOT / "tests" / "tools" / "project.py")
+PROGRAMS = ("age", "gzip", "tar", "zstd")
+"""What the unit tests run for real; each comes in the Debian package of that name."""
 
 
 def lint() -> list[Job]:
@@ -33,6 +37,7 @@ def lint() -> list[Job]:
         Job("antsibull-changelog", [program("antsibull-changelog"), "lint"]),
         Job("mypy-collection", [program("mypy"), "-p", collection]),
         Job("mypy-tools", [program("mypy"), "-p", "labkit", "-p", "projectkit"]),
+        Job("mypy-faults", [program("mypy"), "tests/faults"]),
         Job("ansible-lint", [program("ansible-lint"), "--offline", "--strict", "--nocolor"]),
         Job(
             "antsibull-docs",
@@ -90,6 +95,8 @@ def everything() -> list[Job]:
 def run(chosen: Sequence[Job], fail_fast: bool = False) -> int:
     """Run jobs, say how they ended and how many tests ran. Returns the exit status."""
     python.ensure("test")
+    if any(job.name == "unit" for job in chosen):
+        ensure_programs()
     with reserved([job.name for job in chosen if not job.shared]), short_directory() as sockets:
         for job in chosen:
             if job.results:
@@ -99,6 +106,15 @@ def run(chosen: Sequence[Job], fail_fast: bool = False) -> int:
         env.update(private_home(env), NO_COLOR="1", ANSIBLE_NOCOLOR="1")
         results = jobs.run(chosen, logs=LOGS, env=env, cwd=ROOT, fail_fast=fail_fast)
     return report(results)
+
+
+def ensure_programs() -> None:
+    """See to the programs that the unit tests run. LabError when they are missing and cannot be installed."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        lab = Lab.here()
+        lab.make_state()
+        engine.install(lab, missing)
 
 
 @contextmanager
@@ -143,6 +159,6 @@ def report(results: Sequence[Result]) -> int:
 def faults(arguments: Sequence[str]) -> Job:
     """The long fault and kill tests."""
     place = ROOT / "tests" / "faults"
-    if not any(Path(place).glob("test_*.py")):
+    if not any(Path(place).rglob("test_*.py")):
         raise LabError(f"there are no fault tests in {place}")
     return tests("faults", [str(place), *arguments], seconds=4 * 3600)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labkit.process import say
 
-from projectkit import demo, jobs, python
+from projectkit import demo, gates, jobs, python
 from projectkit.ground import CACHE, LOGS, ROOT, environment, short_directory
 from projectkit.jobs import Job, Result
 
@@ -21,6 +21,7 @@ CHECKS = ("unit", "syntax", "weekly")
 
 def run() -> int:
     """Check every pair whose interpreter is on this machine and print a table. Returns the exit status."""
+    gates.ensure_programs()
     host = demo.on_host("true")
     if not host:
         say("the demonstration host is not up, so no weekly run is made: make demo starts it")

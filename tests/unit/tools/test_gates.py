@@ -7,6 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from labkit import engine
+from labkit.layout import Lab
 from labkit.process import LabError
 from projectkit import gates
 from projectkit.ground import ROOT
@@ -88,3 +90,20 @@ def test_the_same_job_does_not_run_twice_at_a_time(tmp_path: Path) -> None:
             raise AssertionError("two at work")
     with gates.reserved(["ruff"], tmp_path):
         pass
+
+
+def test_programs_that_the_unit_tests_run_are_installed_where_they_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(Lab, "here", lambda: Lab(tmp_path))
+    monkeypatch.setattr(engine, "install", lambda _lab, packages: asked.append(list(packages)))
+    for name in ("tar", "gzip"):
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    gates.ensure_programs()
+    assert asked == [["age", "zstd"]]
+    for name in gates.PROGRAMS:
+        (tmp_path / name).touch(0o755)
+    gates.ensure_programs()
+    assert len(asked) == 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import typing as t
 
 import pytest
@@ -111,6 +112,10 @@ class FakeServer(Client):
         self.dumped_rows: dict[int, int] = {}
         self.left_out: set[int] = set()
         self.extra: dict[int, int] = {}
+        # What stands for pg_dump and pg_restore; both are given the dump as a script, and hand it on.
+        self.stream_command = "cat"
+        self.restore_command = "cat"
+        self.programs: list[subprocess.Popen[bytes]] = []
         self.globals_text = "--\n-- PostgreSQL database cluster dump complete\n--\n"
 
     @property
@@ -137,6 +142,35 @@ class FakeServer(Client):
         script = 'printf %s "$1" >&2; exit "$2"'
         argv = ["sh", "-c", script, "pg_dump", self.complaint, str(self.exit_status)]
         return self.runner.start(argv, stdout=subprocess.DEVNULL, stderr=stderr)
+
+    def script(self, file: t.BinaryIO) -> None:
+        """Write what pg_restore would make of a dump in one file."""
+        for oid, rows in {**self.rows, **self.extra}.items():
+            if oid not in self.left_out:
+                count = self.dumped_rows.get(oid, rows)
+                file.write(b"COPY public.t%d (a) FROM stdin;\n" % oid + b"row\n" * count + b"\\.\n\n\n")
+        for oid, size in self.large_objects.items():
+            if oid not in self.left_out:
+                data = b"ff" * self.dumped_rows.get(oid, size)
+                file.write(b"SELECT pg_catalog.lo_open('%d', 131072);\n" % oid)
+                file.write(b"SELECT pg_catalog.lowrite(0, '\\x%b');\n" % data)
+
+    def start_stream(self, dump: Dump, stderr: t.Any) -> subprocess.Popen[bytes]:
+        self._stage("dump")
+        self.dumps.append(dump)
+        with tempfile.TemporaryFile() as script:
+            self.script(script)
+            script.seek(0)
+            command = f'{self.stream_command}; printf %s "$1" >&2; exit "$2"'
+            argv = ["sh", "-c", command, "pg_dump", self.complaint, str(self.exit_status)]
+            self.programs.append(self.runner.start(argv, stdin=script, stderr=stderr))
+        return self.programs[-1]
+
+    def start(self, argv: t.Sequence[str], database: str, **pipes: t.Any) -> subprocess.Popen[bytes]:
+        assert list(argv) == ["pg_restore", "--data-only", "--file=-"]
+        self._stage("restore")
+        self.programs.append(self.runner.start(["sh", "-c", self.restore_command], **pipes))
+        return self.programs[-1]
 
     def _write(self, dump: Dump) -> None:
         for number, (oid, rows) in enumerate({**self.rows, **self.extra}.items(), 1):
@@ -179,24 +213,10 @@ class StreamingServer(FakeServer):
 
     name = "exec"
     directory_format = False
-    restore_status = 0
 
     def _write(self, dump: Dump) -> None:
         with open(dump.target, "xb") as file:
-            for oid, rows in {**self.rows, **self.extra}.items():
-                if oid not in self.left_out:
-                    count = self.dumped_rows.get(oid, rows)
-                    file.write(b"COPY public.t%d (a) FROM stdin;\n" % oid + b"row\n" * count + b"\\.\n\n\n")
-            for oid, size in self.large_objects.items():
-                if oid not in self.left_out:
-                    data = b"ff" * self.dumped_rows.get(oid, size)
-                    file.write(b"SELECT pg_catalog.lo_open('%d', 131072);\n" % oid)
-                    file.write(b"SELECT pg_catalog.lowrite(0, '\\x%b');\n" % data)
-
-    def start(self, argv: t.Sequence[str], database: str, **pipes: t.Any) -> subprocess.Popen[bytes]:
-        assert list(argv) == ["pg_restore", "--data-only", "--file=-"]
-        self._stage("restore")
-        return self.runner.start(["sh", "-c", f"cat; exit {self.restore_status}"], **pipes)
+            self.script(file)
 
 
 def _compress(path: str, data: bytes) -> None:

@@ -129,7 +129,7 @@ def test_a_streamed_dump_is_taken_when_its_script_agrees(streaming: StreamingSer
         (lambda s: s.extra.update({103: 1}), r"rows of a table \(oid 103\) that was not counted"),
         (lambda s: s.left_out.add(900), "it holds None bytes of the large object 900 instead of 5"),
         (lambda s: s.dumped_rows.update({900: 4}), "it holds 4 bytes of the large object 900 instead of 5"),
-        (lambda s: setattr(s, "restore_status", 1), "it cannot be decoded to its end"),
+        (lambda s: setattr(s, "restore_command", "cat; exit 1"), "it cannot be decoded to its end"),
         (lambda s: setattr(s, "fail_at", "restore"), "restore failed"),
         (lambda s: setattr(s, "exit_status", 1), "pg_dump of app failed with exit status 1"),
     ],

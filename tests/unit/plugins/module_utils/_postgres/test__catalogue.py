@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _catalogue
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._backup import Backup, Request
+from ansible_collections.boardroom.maintenance.plugins.module_utils._metrics import render
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _catalogue, _manifest
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._backup import Backup
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._request import Request
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Runner
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage import _local
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._local import LocalStore
@@ -26,9 +29,12 @@ DAY = 86400
 
 def take(server: FakeServer, store: LocalStore, *ages: float) -> None:
     """Sets of these ages in seconds."""
+
+    def clock(age: float) -> t.Callable[[], datetime.datetime]:
+        return lambda: NOW - datetime.timedelta(seconds=age)
+
     for age in ages:
-        moment = NOW - datetime.timedelta(seconds=age)
-        Backup(server, store, Runner(), lambda moment=moment: moment).take(Request(databases=["app"], min_free="0%"))
+        Backup(server, store, Runner(), now=clock(age)).take(Request(databases=["app"], min_free="0%"))
 
 
 @pytest.fixture
@@ -36,9 +42,13 @@ def store(tmp_path: Path) -> LocalStore:
     return LocalStore(str(tmp_path / "main"))
 
 
-def findings(store: LocalStore, check: str = "sizes") -> dict[str, dict[str, t.Any]]:
-    seen = _catalogue.look(store, check, DAY, NOW, Runner())
-    return {f["check"]: f for f in seen.findings}
+def look(store: LocalStore, check: str = "sizes", **more: t.Any) -> _catalogue.Overview:
+    wanted = _catalogue.Look(check, DAY, **{"gaps_within": 30 * DAY, **more})
+    return _catalogue.look(store, wanted, NOW, Runner())
+
+
+def findings(store: LocalStore, check: str = "sizes", **more: t.Any) -> dict[str, dict[str, t.Any]]:
+    return {f["check"]: f for f in look(store, check, **more).findings}
 
 
 @pytest.mark.parametrize(
@@ -56,9 +66,20 @@ def test_the_newest_set_is_held_against_the_objective(
     server: FakeServer, store: LocalStore, age: float, status: str
 ) -> None:
     take(server, store, age + 3600, age)
-    found = findings(store)["backup.age"]
-    assert (found["status"], found["value"], found["threshold"]) == (status, int(age), DAY)
-    assert bool(found["remedy"]) == (status != "ok")
+    for check in ("backup.age", "backup.verified_age"):
+        found = findings(store)[check]
+        assert (found["status"], found["value"], found["threshold"]) == (status, int(age), DAY)
+        assert bool(found["remedy"]) == (status != "ok")
+
+
+def test_a_set_that_was_never_verified_is_young_all_the_same(server: FakeServer, store: LocalStore) -> None:
+    take(server, store, 2 * DAY, 60)
+    path = Path(store.entries()[-1].path, "manifest.json")
+    manifest = {**json.loads(path.read_text(encoding="utf-8")), "verification": []}
+    path.write_text(json.dumps(_manifest.seal(manifest)), encoding="utf-8")
+    found = findings(store)
+    assert (found["backup.age"]["status"], found["backup.age"]["value"]) == ("ok", 60)
+    assert (found["backup.verified_age"]["status"], found["backup.verified_age"]["value"]) == ("critical", 2 * DAY)
 
 
 def test_a_damaged_newest_set_does_not_count(server: FakeServer, store: LocalStore) -> None:
@@ -74,9 +95,10 @@ def test_a_damaged_newest_set_does_not_count(server: FakeServer, store: LocalSto
 
 def test_a_set_from_the_future_does_not_count_and_the_clock_is_blamed(server: FakeServer, store: LocalStore) -> None:
     take(server, store, -3600)
-    found = findings(store)["backup.age"]
-    assert found["status"] == "critical"
-    assert "check this host's clock" in found["message"]
+    for check in ("backup.age", "backup.verified_age"):
+        found = findings(store)[check]
+        assert found["status"] == "critical"
+        assert "check this host's clock" in found["message"]
 
 
 def test_gaps_that_are_wider_than_the_objective_are_named(server: FakeServer, store: LocalStore) -> None:
@@ -84,6 +106,10 @@ def test_gaps_that_are_wider_than_the_objective_are_named(server: FakeServer, st
     found = findings(store)["backup.gap"]
     assert (found["status"], found["value"]) == ("warning", int(1.5 * DAY))
     assert "and 2 earlier one(s)" in found["message"]
+    # What is older may have been thinned out.
+    assert "earlier" not in findings(store, gaps_within=DAY)["backup.gap"]["message"]
+    assert "backup.gap" not in findings(store, gaps_within=DAY // 4)
+    assert "backup.gap" not in findings(store, gaps_within=0)
     assert "backup.gap" not in findings_of_regular(server, store)
 
 
@@ -113,16 +139,61 @@ def test_no_directory_and_no_mount_are_critical_and_no_empty_store(
     assert "Nothing is mounted at /backups" in found["backup.store"]["message"]
 
 
+def test_a_database_that_shrank_is_a_warning_until_it_is_accepted(server: FakeServer, store: LocalStore) -> None:
+    server.rows = {101: 1500, 102: 3000}
+    take(server, store, 5 * DAY, 4 * DAY, 3 * DAY)
+    found = findings(store)["backup.size_trend"]
+    assert (found["status"], found["subject"]) == ("ok", store.root)
+    server.rows = {101: 1500, 102: 0}
+    take(server, store, 60)
+    seen = [each for each in look(store).findings if each["check"] == "backup.size_trend"]
+    newest = store.entries()[-1].id
+    assert [each["message"] for each in seen] == [
+        f"Set {newest} is suspicious: The rows of database app fell from 4500 to 1500.",
+        f"Set {newest} is suspicious: Table public.t102 of database app fell from 3000 rows to fewer than 500.",
+    ]
+    assert [(e["status"], e["value"], e["threshold"]) for e in seen] == [
+        ("warning", 0.333, 0.5),
+        ("warning", 0.167, 0.5),
+    ]
+    assert newest in seen[0]["remedy"]
+    assert findings(store, accept=(newest,))["backup.size_trend"]["status"] == "ok"
+    assert findings(store, drop=1.0)["backup.size_trend"]["status"] == "ok"
+    # Only what would be restored now is spoken of.
+    server.rows = {101: 1500, 102: 3000}
+    take(server, store, 30)
+    assert findings(store)["backup.size_trend"]["status"] == "ok"
+
+
+def test_the_numbers_for_prometheus_are_those_of_the_newest_sets(server: FakeServer, store: LocalStore) -> None:
+    os.makedirs(store.root)
+    text = render(_catalogue.gauges(look(store).sets, NOW), {"instance": "main", "store": "local"})
+    assert 'boardroom_backup_newest_snapshot_timestamp_seconds{instance="main",store="local"} 0\n' in text
+    take(server, store, 7200, 3600, 60, -3600)
+    entries = store.entries()
+    os.truncate(Path(entries[2].path) / "databases" / "app" / "1.dat.zst", 1)
+    sets = look(store).sets
+    assert {gauge.name.partition("backup_")[2]: gauge.value for gauge in _catalogue.gauges(sets, NOW)} == {
+        "newest_snapshot_timestamp_seconds": int(NOW.timestamp()) - 3600,
+        "newest_verified_timestamp_seconds": int(NOW.timestamp()) - 3600,
+        "sets": 4,
+        "newest_bytes": sets[1].bytes,
+        "newest_rows": 3,
+        "problems": 1,
+        "looked_timestamp_seconds": int(NOW.timestamp()),
+    }
+
+
 def test_much_damage_of_one_set_is_summed_up(server: FakeServer, store: LocalStore) -> None:
     server.rows = dict.fromkeys(range(100, 130), 1)
     take(server, store, 60)
     for path in (Path(store.entries()[0].path) / "databases" / "app").glob("*.dat.zst"):
         path.unlink()
-    seen = _catalogue.look(store, "sizes", DAY, NOW, Runner())
+    seen = look(store)
     damage = [f for f in seen.findings if f["check"] == "backup.damage"]
     assert len(damage) == _catalogue.SHOWN_PROBLEMS + 1
     assert "in 11 more files" in damage[-1]["message"]
-    assert len(seen.sets[0]["problems"]) == 31
+    assert len(seen.sets[0].problems) == 31
 
 
 def test_a_manifest_with_a_flipped_bit_is_named_wherever_the_bit_is(server: FakeServer, store: LocalStore) -> None:
@@ -142,6 +213,10 @@ def test_a_manifest_with_a_flipped_bit_is_named_wherever_the_bit_is(server: Fake
     assert readable > 20
 
 
+def shown(store: LocalStore, check: str) -> list[dict[str, t.Any]]:
+    return [each.shown(NOW) for each in look(store, check).sets]
+
+
 @pytest.mark.parametrize("check", ["none", "sizes", "hashes", "decode"])
 def test_a_manifest_that_lacks_what_is_asked_for_is_damage_not_a_crash(
     server: FakeServer, store: LocalStore, check: str
@@ -151,14 +226,14 @@ def test_a_manifest_that_lacks_what_is_asked_for_is_damage_not_a_crash(
     Path(entry.path, "manifest.json").write_text(
         '{"schema": 1, "databases": [{}], "snapshot_time": 5}', encoding="utf-8"
     )
-    (described,) = _catalogue.look(store, check, DAY, NOW, Runner()).sets
+    (described,) = shown(store, check)
     assert described["problems"] == [{"file": "manifest.json", "reason": "it was changed after it was written"}]
     assert (described["snapshot_time"], described["verified"]) == ("2026-11-24T01:59:00Z", False)
 
 
 def test_sets_are_described(server: FakeServer, store: LocalStore) -> None:
     take(server, store, 60)
-    (described,) = _catalogue.look(store, "decode", DAY, NOW, Runner()).sets
+    (described,) = shown(store, "decode")
     assert described["id"] == store.entries()[0].id
     assert (described["age_seconds"], described["rows"], described["databases"]) == (60, 3, ["app"])
     assert described["verified"] is True
@@ -168,6 +243,6 @@ def test_sets_are_described(server: FakeServer, store: LocalStore) -> None:
 def test_a_set_without_a_manifest_is_listed_by_its_name(server: FakeServer, store: LocalStore) -> None:
     take(server, store, 60)
     Path(store.entries()[0].path, "manifest.json").unlink()
-    (described,) = _catalogue.look(store, "none", DAY, NOW, Runner()).sets
+    (described,) = shown(store, "none")
     assert described["snapshot_time"] == "2026-11-24T01:59:00Z"
     assert described["problems"] == [{"file": "manifest.json", "reason": "it is missing"}]

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import subprocess
-import typing as t
 from pathlib import Path
 
 import pytest
@@ -200,9 +200,9 @@ def test_a_recorded_script_that_lacks_a_row_or_its_end_differs(version: int) -> 
     whole = (RECORDED / f"script-{version}.sql").read_bytes().splitlines(keepends=True)
     copies = [number for number, line in enumerate(whole) if line.endswith(b" FROM stdin;\n")]
     users = next(number for number in copies if whole[number].startswith(b"COPY public.users "))
-    less = _decode.count_script(iter(whole[: users + 1] + whole[users + 2 :]), names)
+    less = _decode.count_script(io.BytesIO(b"".join(whole[: users + 1] + whole[users + 2 :])), names)
     assert less.rows[names[b"public.users"]] == 4
-    assert not _decode.count_script(iter(whole[: users + 3]), names).complete
+    assert not _decode.count_script(io.BytesIO(b"".join(whole[: users + 3])), names).complete
 
 
 SCRIPT = rb"""--
@@ -249,23 +249,61 @@ NAMES = {
 }
 
 
-def lines(script: bytes) -> t.Iterator[bytes]:
-    return iter(script.splitlines(keepends=True))
+class Blocks(io.BytesIO):
+    """A stream that gives at most so many bytes at a time, as a pipe does."""
+
+    def __init__(self, script: bytes, size: int) -> None:
+        super().__init__(script)
+        self.size = size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(self.size)
 
 
-def test_a_script_is_counted_whatever_the_names_and_rows_look_like() -> None:
-    counted = _decode.count_script(lines(SCRIPT), NAMES)
+@pytest.mark.parametrize("size", [*range(1, 40), 64, 100, 333, len(SCRIPT)])
+def test_a_script_is_counted_whatever_the_names_and_rows_look_like_and_however_it_arrives(size: int) -> None:
+    counted = _decode.count_script(Blocks(SCRIPT, size), NAMES)
     assert counted.rows == {1: 3, 2: 1, 3: 2, 4: 2, 5: 0}
     assert counted.large_objects == {24576: 4, 24577: 0}
     assert counted.complete
+    assert counted.unknown == 0
 
 
 def test_a_script_that_ends_within_a_table_is_not_complete() -> None:
-    cut = SCRIPT[: SCRIPT.index(b"3\t")]
-    assert not _decode.count_script(lines(cut), NAMES).complete
-    assert not _decode.count_script(lines(b'COPY public."two\nlin'), NAMES).complete
+    for size in (1, 7, len(SCRIPT)):
+        for cut in (SCRIPT[: SCRIPT.index(b"3\t")], SCRIPT[: SCRIPT.index(b"\\.\n\n")]):
+            assert not _decode.count_script(Blocks(cut, size), NAMES).complete
+            assert not _decode.count_script(Blocks(cut + b"\\.", size), NAMES).complete
+        assert not _decode.count_script(Blocks(b'COPY public."two\nlin', size), NAMES).complete
+        assert not _decode.count_script(Blocks(SCRIPT + b"SELECT pg_catalog.lo_o", size), NAMES).complete
 
 
 def test_a_table_that_nobody_knows_is_passed_over_without_losing_the_next() -> None:
     known = {b"public.empty": 5, b"public.nocols": 4}
-    assert _decode.count_script(lines(SCRIPT), known).rows == {4: 2, 5: 0}
+    for size in (1, 5, len(SCRIPT)):
+        counted = _decode.count_script(Blocks(SCRIPT, size), known)
+        assert counted.rows == {4: 2, 5: 0}
+        assert counted.unknown == 3
+
+
+@given(
+    tables=st.lists(
+        st.tuples(st.text(alphabet='a"\n .;(', min_size=1, max_size=6), st.lists(ROW, max_size=9)), max_size=4
+    ),
+    size=st.integers(min_value=1, max_value=50),
+)
+def test_rows_of_any_script_are_counted_whatever_its_blocks(tables: list[tuple[str, list[bytes]]], size: int) -> None:
+    named = {
+        b'"' + f"{name}{number}".replace('"', '""').encode() + b'"': rows for number, (name, rows) in enumerate(tables)
+    }
+    script = b"SET client_encoding = 'UTF8';\n"
+    for name, rows in named.items():
+        script += b"COPY s." + name + b" (a) FROM stdin;\n" + b"".join(row + b"\n" for row in rows) + b"\\.\n\n\n"
+    oids = {b"s." + name: number for number, name in enumerate(named)}
+    counted = _decode.count_script(Blocks(script, size), oids)
+    assert counted == _decode.Counted({oids[b"s." + n]: len(rows) for n, rows in named.items()}, {}, True)
+
+
+def test_a_row_longer_than_many_blocks_is_one_row() -> None:
+    script = b"COPY public.users (a) FROM stdin;\n" + b"x" * 5000 + b"\n" + b"y" * 4999 + b"\n\\.\n"
+    assert _decode.count_script(Blocks(script, 64), NAMES).rows == {1: 2}

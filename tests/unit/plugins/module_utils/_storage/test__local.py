@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -97,6 +98,40 @@ def test_only_what_is_hidden_can_be_discarded(store: LocalStore) -> None:
     assert store.leftovers() == []
 
 
+def test_a_set_that_is_removed_is_gone_and_the_others_stay(store: LocalStore) -> None:
+    for set_id in (ID, LATER):
+        begun(store, set_id)
+        store.commit(set_id, {"id": set_id})
+    store.remove(ID)
+    assert os.listdir(store.root) == [LATER]
+    with pytest.raises(MaintenanceError, match=f"Set {ID} cannot be removed from .*: No such file"):
+        store.remove(ID)
+    for stranger in ("", ".", "..", f".incomplete-{ID}", f"{ID}/databases", f"{ID}\n"):
+        with pytest.raises(ValueError, match="is no set"):
+            store.remove(stranger)
+
+
+def test_a_removal_that_is_cut_short_leaves_no_half_set(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(store)
+    store.commit(ID, {"id": ID})
+    synced: list[str] = []
+    monkeypatch.setattr(_local, "sync_directory", synced.append)
+
+    def crash(path: str) -> None:
+        # Hidden for good before the first file goes.
+        assert (path, synced) == (os.path.join(store.root, f".removing-{ID}"), [store.root])
+        raise OSError(5, "Input/output error", path)
+
+    monkeypatch.setattr(shutil, "rmtree", crash)
+    with pytest.raises(MaintenanceError, match=f"Set {ID} cannot be removed from .*: Input/output error"):
+        store.remove(ID)
+    assert store.entries() == []
+    assert store.leftovers() == [f".removing-{ID}"]
+    monkeypatch.undo()
+    store.discard(f".removing-{ID}")
+    assert os.listdir(store.root) == []
+
+
 def test_a_place_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MaintenanceError, match=r"No backup set can be made in .*file/main: Not a directory"):
@@ -160,7 +195,7 @@ def test_a_mount_point_below_one_that_is_mounted_is_looked_at_too(
 def test_an_unmounted_store_is_refused(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_local, "unmounted", lambda path: "/backups")
     with pytest.raises(MaintenanceError, match="Nothing is mounted at /backups"):
-        store.require_mounted()
+        store.require_ready()
 
 
 def test_what_was_dumped_becomes_root_s_alone(tmp_path: Path) -> None:
@@ -237,7 +272,7 @@ def test_what_is_no_plain_file_is_refused(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("dest", "instance"),
-    [("backups", "main"), ("", "main"), ("/b", ""), ("/b", "../x"), ("/b", "a/b"), ("/b", ".x"), ("/b", "-x")],
+    [("backups", "main"), ("", "main"), ("/b", ""), ("/b", "../x"), ("/b", "a/b"), ("/b", ".x"), ("/b", "x\n")],
 )
 def test_a_bad_place_is_refused(dest: str, instance: str) -> None:
     with pytest.raises(MaintenanceError, match="but must be"):

@@ -12,6 +12,7 @@ from faultkit import NAME, SIBLING, STREAMING, Site, one_sentence, quoted
 from faultpage import Page
 
 PROJECT = "/srv/contained"
+APP = "/srv/boardroom"
 SUPERUSER = "lab-pg-superuser-password-0x5A7A"
 COMPOSE = f"docker compose --project-directory {PROJECT}"
 FIND = f"$({COMPOSE} ps --quiet --all db)"
@@ -52,3 +53,30 @@ def test_container_killed_in_mid_dump(site: Site, page: Page, contained: None, c
     assert not again.failed and again.result["changed"], again.msg
     page.add("Containers", f"the database's container is killed in mid-dump (`client: {client}`)", quoted(answer))
     page.add("Containers", f"the database's container is down (`client: {client}`)", quoted(down))
+
+
+@pytest.mark.parametrize(("client", "moment"), [("exec", STREAMING), ("sibling", SIBLING)], ids=["exec", "sibling"])
+@pytest.mark.parametrize(
+    ("fault", "harm"),
+    [
+        ("the database's container is restarted in mid-dump", f"docker restart --time 1 {FIND}"),
+        ("the engine is stopped in mid-dump", "systemctl stop docker.socket docker"),
+    ],
+    ids=["restarted", "engine-stopped"],
+)
+def test_container_or_engine_goes_in_mid_dump(
+    site: Site, page: Page, contained: None, client: str, moment: str, fault: str, harm: str
+) -> None:
+    wanted = {"client": client, "project_src": PROJECT, "service": "db", "instance": client}
+    if client == "sibling":
+        wanted["login_password"] = SUPERUSER
+    try:
+        with site.nothing_lost():
+            answer = site.backup_while(moment, harm, **wanted)
+            one_sentence(answer)
+    finally:
+        site.sh(f"systemctl start docker && {COMPOSE} up -d --wait && docker compose --project-directory {APP} up -d")
+    again = site.backup(**wanted)
+    assert not again.failed and again.result["changed"], again.msg
+    assert site.sh("docker ps -aq --filter label=boardroom.maintenance.sibling").strip() == ""
+    page.add("Containers", f"{fault} (`client: {client}`)", quoted(answer))
