@@ -4,7 +4,7 @@
 #   make demo PYTHON=python3.13     another interpreter
 #   make unit ARGS="-k lock -x"     arguments for the command
 PYTHON ?= python3
-COMMANDS := help demo test lint unit sanity molecule faults matrix lock clean
+COMMANDS := help demo test lint unit sanity molecule faults bench matrix lock clean
 
 .DEFAULT_GOAL := help
 .PHONY: $(COMMANDS)

@@ -17,6 +17,11 @@ from ._process import ProgramError, Runner, pipe_of
 CHUNK = 1024 * 1024
 # Every file of age begins with this line.
 HEADER = b"age-encryption.org/v1\n"
+# The format's last line of the header begins so; a nonce follows, then the payload in blocks, each with a tag.
+END_OF_HEADER = b"\n--- "
+NONCE_BYTES = 16
+BLOCK_BYTES = 64 * 1024
+TAG_BYTES = 16
 # Public keys: age's own, its post-quantum ones, those of plugins, and those of SSH.
 _PUBLIC = ("age1", "ssh-ed25519 ", "ssh-rsa ")
 
@@ -63,6 +68,18 @@ def _command(recipients: t.Sequence[str]) -> t.List[str]:
     return ["age", "--encrypt", *(word for key in recipients for word in ("--recipient", key))]
 
 
+def encrypted_size(head: bytes, size: int) -> int:
+    """Bytes that encrypting C(size) bytes makes (https://age-encryption.org/v1, "Payload"); -1 for no file of age.
+
+    :param head: what the file begins with, its whole header at least
+    """
+    last = head.find(END_OF_HEADER)
+    end = head.find(b"\n", last + len(END_OF_HEADER)) + 1
+    if not head.startswith(HEADER) or last < 0 or end == 0:
+        return -1
+    return end + NONCE_BYTES + size + TAG_BYTES * max(1, -(-size // BLOCK_BYTES))
+
+
 class Encrypting:
     """Encrypts what is written to it, and hands the result on as it comes.
 
@@ -73,6 +90,9 @@ class Encrypting:
         self._runner = runner
         self._take = take
         self._failure: t.Optional[BaseException] = None
+        self._given = 0
+        self._made = 0
+        self._head = b""
         self._process = runner.start(_command(recipients), stdin=subprocess.PIPE)
         self._feed = pipe_of(self._process.stdin)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -85,6 +105,9 @@ class Encrypting:
                 chunk = output.read(CHUNK)
                 if not chunk:
                     return
+                self._made += len(chunk)
+                if len(self._head) < CHUNK:
+                    self._head += chunk
                 self._take(chunk)
         except BaseException as exc:  # pylint: disable=broad-except
             self._failure = exc
@@ -98,6 +121,7 @@ class Encrypting:
         """
         try:
             self._feed.write(chunk)
+            self._given += len(chunk)
         except (BrokenPipeError, ValueError):
             self.close()
             raise MaintenanceError("age ended before it was given everything.") from None
@@ -122,6 +146,13 @@ class Encrypting:
             why = f": {self._runner.redact(said[0])}" if said else ""
             raise MaintenanceError(f"age {how}{why}.", "Nothing was replaced. Run this playbook again.")
         self._close_pipes()
+        # What was cut off nobody could decrypt, whatever the exit status says.
+        expected = encrypted_size(self._head, self._given)
+        if self._made != expected:
+            raise MaintenanceError(
+                f"age made {self._made} bytes of {self._given}, which are not all of them.",
+                "Nothing was replaced. Look at the program age (apt-get install --reinstall age).",
+            )
 
     def stop(self, error: MaintenanceError) -> None:
         """End the program; whoever writes or closes is given the error."""

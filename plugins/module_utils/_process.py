@@ -50,7 +50,9 @@ class ProgramError(MaintenanceError):
 
 def _die_with_parent() -> None:
     # A module that is killed must not leave a dump behind that still writes into a directory swept by the next run.
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # Only Linux can do it; a controller may be another system.
+    if hasattr(_LIBC, "prctl"):
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -61,9 +61,7 @@ def play(folder: Path, tasks: list[dict[str, t.Any]], *arguments: str, hosts: di
     return Played(done.returncode, done.stdout)
 
 
-def close_run(
-    folder: Path, run: examples.Run, *arguments: str, note: str = "", **more: t.Any
-) -> tuple[Played, Path]:
+def close_run(folder: Path, run: examples.Run, *arguments: str, note: str = "", **more: t.Any) -> tuple[Played, Path]:
     """Let the role close a run whose journals lie in the hosts' state directories; more are variables of the role."""
     hosts: dict[str, t.Any] = {}
     for name, given in run.hosts.items():

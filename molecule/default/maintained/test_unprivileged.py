@@ -13,7 +13,6 @@ import support
 NAME = "molecule-default"
 ROLE = "boardroom_backup"
 PASSWORD = "a \"password\" of the 'test' \\ ~"
-SUPERUSER_PASSWORD = "lab-pg-superuser-password-0x5A7A"
 OWNER_PASSWORD = "lab-pg-password-0xB0A4D"
 DEST = "/var/backups/unprivileged"
 ODD = support.ROOT / "tests" / "unit" / "plugins" / "module_utils" / "_postgres" / "recorded" / "odd.sql"
@@ -39,10 +38,10 @@ CREATE EXTENSION postgres_fdw;
 CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'far.invalid');
 CREATE USER MAPPING FOR odd_owner SERVER far;
 CREATE FOREIGN TABLE far_table (id int) SERVER far;
-CREATE PUBLICATION some FOR TABLE users;
+CREATE PUBLICATION parts FOR TABLE users;
 CREATE FUNCTION quiet() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$;
 CREATE EVENT TRIGGER quiet ON ddl_command_start EXECUTE FUNCTION quiet();
-CREATE STATISTICS both ON id, email FROM users;
+CREATE STATISTICS id_email ON id, email FROM users;
 REVOKE ALL ON FUNCTION quiet() FROM PUBLIC;
 REVOKE CONNECT ON DATABASE odd FROM PUBLIC;
 """
@@ -55,7 +54,7 @@ EXTENSION = {
 # What pg_dump writes for superusers only.
 LEFT_OUT = """
 CREATE USER MAPPING FOR PUBLIC SERVER far OPTIONS (user 'u', password 'sesame');
-CREATE SUBSCRIPTION replica CONNECTION 'host=far.invalid' PUBLICATION some WITH (connect = false);
+CREATE SUBSCRIPTION replica CONNECTION 'host=far.invalid' PUBLICATION parts WITH (connect = false);
 """
 # The subscription's slot does not exist, and is not asked for.
 NO_SUBSCRIPTION = "ALTER SUBSCRIPTION replica SET (slot_name = NONE); DROP SUBSCRIPTION replica"
@@ -168,17 +167,15 @@ def content(taken: dict[str, t.Any]) -> dict[str, t.Any]:
 
 @pytest.mark.usefixtures("odd")
 def test_its_dump_is_a_superuser_s_dump() -> None:
-    for database in ("odd", "boardroom_prod"):
-        ours, theirs = backup(database), backup(database, "postgres")
-        assert ours["changed"], ours
-        assert [f["check"] for f in ours["findings"]] == ["database.reachable", "backup.verified"]
-        mine, full = content(ours), content(theirs)
-        assert len(mine["rows"]) > 10
-        assert len(mine["large objects"]) > 0
-        for what, held in full.items():
-            assert mine[what] == held, what
-    rows = content(backup("odd"))["rows"]
-    assert (rows["public.mine"][0], rows["public.odd_settings"][0]) == (3, 1)
+    ours, theirs = backup("odd"), backup("odd", "postgres")
+    assert ours["changed"], ours
+    assert [f["check"] for f in ours["findings"]] == ["database.reachable", "backup.verified"]
+    mine, full = content(ours), content(theirs)
+    for what, held in full.items():
+        assert mine[what] == held, what
+    assert (mine["rows"]["public.mine"][0], mine["rows"]["public.odd_settings"][0]) == (3, 1)
+    assert mine["rows"]["public.unlogged"][0] == mine["rows"]['"closed ""schema".t'][0] == 1
+    assert set(mine["large objects"]) == {90001, 90002, 90003, 91001}
 
 
 @pytest.mark.usefixtures("odd")
@@ -220,22 +217,18 @@ def test_what_pg_dump_leaves_out_is_told_by_name() -> None:
     ],
 )
 def test_what_it_lacks_is_one_sentence_and_no_set(taken_away: str, sentence: str) -> None:
-    before = support.host(NAME).run("ls -A %s/%s/main", DEST, ROLE).stdout
+    before = support.host(NAME).run("find %s", DEST).stdout
     psql("postgres", taken_away)
     try:
-        failed = [
-            backup("odd"),
-            support.module("default", NAME, "pg_backup", {"databases": ["odd"], "login_user": ROLE}),
-        ]
+        failed = backup("odd")
     finally:
         mended = role(databases=["odd"])
-    for result in failed:
-        assert result["failed"]
-        assert sentence in result["msg"]
-        assert "playbooks/prepare.yml" in result["msg"]
-    assert support.host(NAME).run("ls -A %s/%s/main", DEST, ROLE).stdout == before
+    assert failed["failed"]
+    assert sentence in failed["msg"]
+    assert "playbooks/prepare.yml" in failed["msg"]
+    assert support.host(NAME).run("find %s", DEST).stdout == before
     assert len(mended["changes"]) == 1, mended
-    assert backup("odd")["changed"]
+    assert mended["databases"] == ["odd"]
 
 
 def test_a_role_that_others_work_with_is_never_touched() -> None:
@@ -257,15 +250,13 @@ def test_a_password_is_set_once_and_stands_in_no_log() -> None:
     psql("postgres", "SELECT pg_reload_conf()")
     try:
         support.wait_for("the server logs", lambda: psql("postgres", "SHOW log_statement").strip() == "all", 10)
-        # The socket asks for no password, and TCP for none of postgres': the login is tried below.
+        # The superuser logs in by the socket, where nobody needs a password: it is tried below.
         made = role(password=PASSWORD, check_login=False)
-        assert made["changes"][-1:] == ["password set"] or "password set" in made["changes"], made
+        assert "password set" in made["changes"], made
         again = role(password=PASSWORD, check_login=False)
         assert not again["changed"], again
         by_tcp = {"login_password": PASSWORD, "login_host": "127.0.0.1"}
         assert backup("boardroom_prod", **by_tcp)["changed"]
-        wrong = backup("boardroom_prod", login_password="wrong", login_host="127.0.0.1")
-        assert 'password authentication failed for user "boardroom_backup"' in wrong["msg"]
         text = host.file(log).content_string
         assert "PASSWORD  E'SCRAM-SHA-256$" in text
         for said in (text, json.dumps([made, again])):
@@ -293,7 +284,6 @@ def test_it_takes_sets_of_a_server_in_a_container(contained: dict[str, t.Any]) -
     assert "no password supplied" in closed["msg"]
     opened = role(client="sibling", password=PASSWORD, **contained)
     assert opened["changes"] == ["password set"], opened
-    assert not role(client="exec", **contained)["changed"]
     for client, password in (("exec", ""), ("sibling", PASSWORD)):
         login = {"login_password": password} if password else {}
         taken = backup("boardroom_prod", client=client, **login, **contained)

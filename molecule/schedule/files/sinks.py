@@ -30,7 +30,7 @@ class Mail:
         """Keep a mail."""
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         body = mail.get_body(("plain", "html"))
-        text = body.get_content() if body else ""
+        text = body.get_content().replace("\r\n", "\n") if body else ""
         keep({"kind": "mail", "to": envelope.rcpt_tos, "subject": mail["subject"], "text": text})
         return "250 OK"
 

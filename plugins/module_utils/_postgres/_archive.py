@@ -229,8 +229,9 @@ def archiving(found: Found, compress: str, runner: Runner, stdout: t.Any) -> t.I
     :param compress: C(zstd:3), C(gzip:6) or C(none)
     :param stdout: where the archive goes: an open file, or C(subprocess.PIPE)
     """
-    with tempfile.NamedTemporaryFile(prefix="boardroom-archive-") as index, tempfile.TemporaryFile() as said:
-        at_work = Archiving(found, compress, runner, stdout, t.cast(t.BinaryIO, index), said)
+    # Files without names: nothing is left of them, however this process ends.
+    with tempfile.TemporaryFile() as index, tempfile.TemporaryFile() as said:
+        at_work = Archiving(found, compress, runner, stdout, index, said)
         try:
             yield at_work
         finally:
@@ -256,7 +257,7 @@ class Archiving:
         place = found.place
         argv = [
             *("tar", "--create", "--file=-", f"--directory={place.path}", "--numeric-owner", "--xattrs", "--acls"),
-            *("--sparse", "--sort=name", "--quoting-style=escape", "--verbose", f"--index-file={self._index.name}"),
+            *("--sparse", "--sort=name", "--quoting-style=escape", "--verbose", f"--index-file={_path_of(self._index)}"),
             *("--warning=no-file-ignored", "--wildcards", "--no-anchored"),
             *(f"--exclude={pattern}" for pattern in place.exclude),
             *(f"./{member}" if member != "." else "." for member in found.members),
@@ -306,7 +307,7 @@ class Archiving:
         # tar does not notice that its list could not be written.
         if members and self._last_byte() != b"\n":
             raise MaintenanceError(
-                f"The names in the archive {self._found.place.name} could not be written to {self._index.name}.",
+                f"The names in the archive {self._found.place.name} could not be written to {tempfile.gettempdir()}.",
                 "Free space there.",
             )
         return members
@@ -344,6 +345,11 @@ class Archiving:
         for process in self._started:
             if process.stdout:
                 process.stdout.close()
+
+
+def _path_of(file: t.BinaryIO) -> str:
+    """Where another program can open a file that has no name."""
+    return f"/proc/{os.getpid()}/fd/{file.fileno()}"
 
 
 class Counting:

@@ -160,7 +160,7 @@ def _trends(store: Store, good: t.Sequence[BackupSet], wanted: Look) -> t.Iterat
                         suspicion.ratio,
                         "ratio",
                         suspicion.threshold,
-                        f"Look at that database and bring back what was lost. If nothing was: accept {last.id}.",
+                        _trend.remedy(last.id),
                     )
     if good and not found:
         message = f"No database in the newest sets fell below {100 * (1 - wanted.drop):g}% of what it was."

@@ -25,6 +25,8 @@ from ._session import DatabaseError, Session
 
 # What pg_dump says when the session that exported its snapshot has ended.
 SNAPSHOT_GONE = "could not import the requested snapshot"
+# Seconds for what was told to end.
+PATIENCE = 10.0
 
 
 class Taken(t.NamedTuple):
@@ -232,7 +234,7 @@ class _Pump(threading.Thread):
     def stop(self) -> None:
         """End the program and the handing on."""
         self._runner.stop(self._process)
-        self.join(10)
+        self.join(PATIENCE)
         if not self.is_alive():
             pipe_of(self._process.stdout).close()
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .._age import Encrypting, require_recipients
 from .._errors import MaintenanceError
-from .._lock import write_atomically
+from .._lock import sync_directory
 from .._process import Runner, time_limit
 from .._storage._local import SET_ID, LocalStore
 from .._storage._s3 import S3Error, S3Store
@@ -152,7 +152,7 @@ class Offsite:
         for name in names:
             if name.startswith(NOTE) and SET_ID.match(name[len(NOTE) :]):
                 with contextlib.suppress(OSError), open(os.path.join(self._local.root, name), encoding="utf-8") as file:
-                    if file.read().strip() == self.store.root:
+                    if file.read().strip() in ("", self.store.root):
                         found.append(name[len(NOTE) :])
         return found
 
@@ -170,8 +170,14 @@ class Offsite:
         self.store.require_ready(writing=True)
         try:
             self._local.make_root()
-            write_atomically(os.path.join(self._local.root, NOTE + set_id), self.store.root + "\n")
+            # Not by way of a temporary file, which nobody would find: an empty note says enough.
+            with open(os.path.join(self._local.root, NOTE + set_id), "w", encoding="utf-8") as file:
+                file.write(self.store.root + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            sync_directory(self._local.root)
         except OSError as exc:
+            self._unlink(set_id)
             raise MaintenanceError(
                 f"The note of an upload cannot be written to {self._local.root}: {exc.strerror}.",
                 "Nothing was uploaded. Free space there, or correct dest (in the inventory maintenance_backup_dir).",

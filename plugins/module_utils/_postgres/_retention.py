@@ -17,7 +17,7 @@ from .._errors import MaintenanceError
 from .._time import format_duration, format_utc
 from ._manifest import CLOCK_TOLERANCE
 from ._sets import BACKUP_NOW, BackupSet
-from ._trend import Suspicion
+from ._trend import Suspicion, remedy
 
 HELD = "nothing is removed while retention is held"
 
@@ -159,10 +159,7 @@ def _doubts(
     for database, newest in sorted(newest_of_each(good).items()):
         for suspicion in suspicions.get(newest.id, ()):
             if suspicion.database == database:
-                yield Hold(
-                    f"Set {newest.id} is suspicious: {suspicion.reason}",
-                    f"Look at that database and bring back what was lost. If nothing was: accept {newest.id}.",
-                )
+                yield Hold(f"Set {newest.id} is suspicious: {suspicion.reason}", remedy(newest.id))
 
 
 def newest_of_each(good: t.Iterable[BackupSet]) -> t.Dict[str, BackupSet]:

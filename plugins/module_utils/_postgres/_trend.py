@@ -131,6 +131,14 @@ class _Begins:
         return each.order >= max(self._all, self._own.get((each.identity, database), self._all))
 
 
+def remedy(set_id: str) -> str:
+    """What an operator does about a suspicious set."""
+    return (
+        "Look at that database and bring back what was lost. "
+        f"If nothing was: accept {set_id} (in the inventory maintenance_backup_accept)."
+    )
+
+
 def parse_drop(text: object, name: str = "size_drop") -> float:
     """The part in C(50%).
 

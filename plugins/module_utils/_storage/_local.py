@@ -24,10 +24,9 @@ MANIFEST = "manifest.json"
 INCOMPLETE = ".incomplete-"
 REMOVING = ".removing-"
 # What C(_time.new_id) makes.
-SET_ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
+SET_ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}\Z")
 FSTAB = "/etc/fstab"
 MOUNTS = "/proc/self/mountinfo"
-
 
 _NO_FILES: t.Mapping[str, int] = types.MappingProxyType({})
 

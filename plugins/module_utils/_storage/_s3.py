@@ -20,6 +20,7 @@ import typing as t
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from .._errors import MaintenanceError
 from .._time import format_utc, new_id, utc_now
 from ._local import MANIFEST, SET_ID, Entry, require_instance
 from ._s3_client import Client, DamagedError, S3Error, connect, explained
@@ -248,20 +249,26 @@ class S3Store:
 
         :param into: directory where they are also written, under their names, readable by root alone
         :raises DamagedError: one is not what it should be.
-        :raises S3Error: one cannot be read.
+        :raises MaintenanceError: one cannot be read, or not be written.
         """
         wanted = [as_object(each) for each in objects]
 
         def take(each: StoredObject) -> None:
-            with contextlib.ExitStack() as stack:
-                write: t.Callable[[bytes], t.Any] = len
-                if into is not None:
-                    path = os.path.join(into, each.name)
-                    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-                    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-                    write = stack.enter_context(open(file, "wb")).write
-                for chunk in self._verified(set_id, each):
-                    write(chunk)
+            if into is None:
+                for _chunk in self._verified(set_id, each):
+                    pass
+                return
+            path = os.path.join(into, each.name)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            try:
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                with open(os.open(path, flags, 0o600), "wb") as file:
+                    for chunk in self._verified(set_id, each):
+                        file.write(chunk)
+            except OSError as exc:
+                raise MaintenanceError(
+                    f"{path} cannot be written: {exc.strerror}.", "Make room, or correct the rights."
+                ) from exc
 
         if len(wanted) == 1:
             take(wanted[0])

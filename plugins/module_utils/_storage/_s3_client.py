@@ -29,7 +29,7 @@ except ImportError:
 else:
     HAS_BOTOCORE = True
 
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 5
 READ_SECONDS = 60
 # With botocore's mode C(standard): up to some seven seconds of waiting between them.
 ATTEMPTS = 4

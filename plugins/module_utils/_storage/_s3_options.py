@@ -44,10 +44,10 @@ S3_SPEC: t.Dict[str, t.Any] = {
     },
 }
 
-_BUCKET = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$")
-_PREFIX = re.compile(r"^[A-Za-z0-9_.=+@-]+(/[A-Za-z0-9_.=+@-]+)*$")
-_REGION = re.compile(r"^[A-Za-z0-9-]+$")
-_CLASS = re.compile(r"^[A-Z0-9_]+$")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_PREFIX = re.compile(r"[A-Za-z0-9_.=+@-]+(/[A-Za-z0-9_.=+@-]+)*")
+_REGION = re.compile(r"[A-Za-z0-9-]+")
+_CLASS = re.compile(r"[A-Z0-9_]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,16 +107,16 @@ def _wrong(options: S3Options) -> t.List[str]:
     checks = [
         (not options.bucket, "s3.bucket must name the bucket."),
         (
-            options.bucket and not _BUCKET.match(options.bucket),
+            options.bucket and not _BUCKET.fullmatch(options.bucket),
             f"s3.bucket is {options.bucket!r}, but must be 3 to 255 letters, digits, dots, - and _.",
         ),
         (
-            options.prefix and (not _PREFIX.match(options.prefix) or {".", ".."} & set(options.prefix.split("/"))),
+            options.prefix and (not _PREFIX.fullmatch(options.prefix) or {".", ".."} & set(options.prefix.split("/"))),
             f"s3.prefix is {options.prefix!r}, but must be names of letters, digits, - _ . = + @ with / between them.",
         ),
         (options.endpoint_url and not _is_url(options.endpoint_url), _URL_SENTENCE),
         (
-            options.region and not _REGION.match(options.region),
+            options.region and not _REGION.fullmatch(options.region),
             f"s3.region is {options.region!r}, but must be a name such as eu-central-1.",
         ),
         (
@@ -129,7 +129,7 @@ def _wrong(options: S3Options) -> t.List[str]:
             f"s3.ca_cert is {options.ca_cert!r}, but must be the absolute path of a file on this host.",
         ),
         (
-            options.storage_class and not _CLASS.match(options.storage_class),
+            options.storage_class and not _CLASS.fullmatch(options.storage_class),
             f"s3.storage_class is {options.storage_class!r}, but must be a name such as STANDARD_IA.",
         ),
         (

@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 PLACE = "/bench"
 """Everything of the benchmark on the host, in memory."""
 PACKAGES = ("age", "awscli", "python3-boto3", "zstd")
+PREFIX = "bench"
 DATABASE, SMALL = "boardroom_prod", "boardroom_small"
 MEGABYTES_BY_SCALE = 28.7
 """Size of the database by pgbench's scale."""
@@ -33,7 +34,7 @@ PYTHON = f"""#!/bin/sh
 exec /usr/bin/python3 {PLACE}/measure.py {PLACE}/measured.json {PLACE} /usr/bin/python3 "$@"
 """
 CLUSTER = f"""set -e
-systemctl --quiet stop boardroom docker docker.socket nginx redis-server cron postgresql@17-main
+systemctl --quiet stop docker.socket docker nginx redis-server cron postgresql@17-main
 install -d -o postgres -g postgres -m 700 {PLACE}/postgres
 pg_createcluster 17 bench --datadir {PLACE}/postgres --port 5432 --locale C.UTF-8 -- --data-checksums
 pg_ctlcluster 17 bench start
@@ -63,8 +64,8 @@ class Site:
         self.docker = engine.ensure(self.lab)
         self._hosts = Hosts(self.lab, self.docker)
         self._inventory = Path(sockets) / "hosts.json"
-        self.host = "bench"
-        self.store = "bench-s3"
+        self.host = "h5-bench"
+        self.store = "h5-s3"
         self.recipient = ""
 
     def up(self) -> None:
@@ -116,7 +117,15 @@ class Site:
     def bucket(self, name: str, *, remove: bool = False) -> None:
         """Make a bucket, or remove it with all it holds."""
         verb = "delete" if remove else "create"
-        shell = ("exec", "-i", self._s3_container, "/opt/seaweedfs/bin/weed", "shell", "-master", f"{self.address}:9333")
+        shell = (
+            "exec",
+            "-i",
+            self._s3_container,
+            "/opt/seaweedfs/bin/weed",
+            "shell",
+            "-master",
+            f"{self.address}:9333",
+        )
         said = self.docker(*shell, data=f"s3.bucket.{verb} -name {name}\nexit\n".encode())
         if "error" in said.lower():
             raise LabError(f"the bucket {name} could not be changed: {said}")
@@ -125,7 +134,7 @@ class Site:
         """The modules' option s3."""
         return {
             "bucket": bucket,
-            "prefix": "bench",
+            "prefix": PREFIX,
             "endpoint_url": f"http://{self.store}:8333",
             "region": "us-east-1",
             "access_key": KEY,
@@ -146,13 +155,21 @@ class Site:
             raise LabError(f"{' '.join(argv)} failed: {(done.stderr or done.stdout)[-500:]}")
         return self._measured({}, left)
 
-    def module(self, name: str, arguments: Mapping[str, t.Any], check: bool = False) -> tuple[Measured, dict[str, t.Any]]:
+    def module(
+        self, name: str, arguments: Mapping[str, t.Any], check: bool = False
+    ) -> tuple[Measured, dict[str, t.Any]]:
         """Run a module as Ansible runs it, by SSH and sudo, and measure its process; also its result.
 
         LabError when it fails.
         """
         argv = [program("ansible"), "-i", str(self._inventory), self.host, "--become", "--one-line"]
-        argv += ["-m", f"boardroom.maintenance.{name}", "-a", json.dumps(dict(arguments)), *(["--check"] if check else [])]
+        argv += [
+            "-m",
+            f"boardroom.maintenance.{name}",
+            "-a",
+            json.dumps(dict(arguments)),
+            *(["--check"] if check else []),
+        ]
         # With pipelining it would come in through standard input: the same program, and no file to start.
         env = {**os.environ, "ANSIBLE_PIPELINING": "False", "ANSIBLE_NOCOLOR": "1"}
         done = subprocess.run(

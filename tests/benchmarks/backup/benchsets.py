@@ -27,9 +27,9 @@ WRITERS = 8
 Manifest = dict[str, t.Any]
 
 
-def lengthened(manifest: Manifest) -> Manifest:
+def lengthened(real: Manifest) -> Manifest:
     """A real set's manifest, with as many tables more as make FILES files; every file holds CONTENT."""
-    made = copy.deepcopy(manifest)
+    made = copy.deepcopy(real)
     database = made["databases"][0]
     pattern = database["tables"][0]
     for number in range(FILES - len(made["files"])):
@@ -45,9 +45,9 @@ def lengthened(manifest: Manifest) -> Manifest:
     return made
 
 
-def history(manifest: Manifest, count: int, newest: datetime.datetime) -> Iterator[Manifest]:
+def history(real: Manifest, count: int, newest: datetime.datetime) -> Iterator[Manifest]:
     """Sealed manifests of so many sets, as a timer would have made them."""
-    pattern = lengthened(manifest)
+    pattern = lengthened(real)
     for number in range(count):
         moment = newest - (count - 1 - number) * APART
         stamp = format_utc(moment)
@@ -78,16 +78,22 @@ class Filer:
         return content
 
 
+def manifest(address: str, bucket: str, key: str) -> Manifest:
+    """The manifest of the set below a key."""
+    found: Manifest = json.loads(Filer(address, bucket)("GET", f"{key}/manifest.json"))
+    return found
+
+
 def fill(address: str, bucket: str, prefix: str, manifests: list[Manifest]) -> None:
     """Put sets into a bucket below a prefix, each with all its files and its manifest."""
 
     def put(share: list[Manifest]) -> None:
         filer = Filer(address, bucket)
-        for manifest in share:
-            for file in manifest["files"]:
-                filer("PUT", f"{prefix}/{manifest['id']}/{file['path']}", CONTENT)
-            text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-            filer("PUT", f"{prefix}/{manifest['id']}/manifest.json", text.encode())
+        for each in share:
+            for file in each["files"]:
+                filer("PUT", f"{prefix}/{each['id']}/{file['path']}", CONTENT)
+            text = json.dumps(each, indent=1, ensure_ascii=False) + "\n"
+            filer("PUT", f"{prefix}/{each['id']}/manifest.json", text.encode())
 
     with ThreadPoolExecutor(max_workers=WRITERS) as pool:
         list(pool.map(put, (manifests[number::WRITERS] for number in range(WRITERS))))

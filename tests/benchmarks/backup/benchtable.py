@@ -38,7 +38,8 @@ class Measured:
             self.other + following.other,
             max(self.own_rss, following.own_rss),
             max(self.tree_rss, following.tree_rss),
-            max(self.disk, following.disk),
+            # What the first one left still lies there.
+            max(self.disk, self.size + following.disk),
             following.size,
         )
 
@@ -147,7 +148,7 @@ def _mb(value: float | None) -> str:
 def table(results: Results) -> list[str]:
     """The rows that were run, as lines of Markdown."""
     lines = [
-        "| run | seconds | CPU s | other | by row | seconds by it | CPU by it | memory MB | largest | disk MB | left MB |",
+        "| run | seconds | CPU s | other | by row | seconds | CPU | memory MB | largest MB | disk MB | left MB |",
         "|---" * 11 + "|",
     ]
     for number, run in enumerate(RUNS, 1):
@@ -185,9 +186,7 @@ def stages(results: Results) -> list[str]:
     lines = ["| seconds in | " + " | ".join(names) + " | all else |", "|---" * (len(names) + 2) + "|"]
     for number, run in enumerate(RUNS, 1):
         if any(each.stages for each in results.get(run.key, [])):
-            spent = [
-                statistics.median(each.stages.get(name, 0.0) for each in results[run.key]) for name in names
-            ]
+            spent = [statistics.median(each.stages.get(name, 0.0) for each in results[run.key]) for name in names]
             rest = middle(results, run.key, lambda m: m.wall - sum(m.stages.values()))
             lines.append(
                 f"| row {number} | " + " | ".join(_cell(value or None) for value in spent) + f" | {_cell(rest)} |"

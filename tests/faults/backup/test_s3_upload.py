@@ -26,7 +26,8 @@ class Fault:
     """One fault of the store.
 
     :param said: words of the module's sentence
-    :param reached: the store can still be reached, so that nothing is left in it
+    :param reached: the store can still be reached, so that nothing is left in it; otherwise nothing can be seen there,
+        and the next run removes what was begun
     :param script: what the runbook's script made of it: whether it is done to it, and what is put before it
     """
 
@@ -62,6 +63,7 @@ FAULTS = {
         "a part is never answered (`timeout: 20s`)",
         ({"do": "hang", "query": "partNumber=2"},),
         (),
+        reached=False,
         script="timeout 20",
         limit="20s",
     ),

@@ -14,7 +14,7 @@ from types import FrameType
 from labkit import process
 from labkit.process import LabError, say
 
-from projectkit import collection, demo, gates, lock, matrix, python
+from projectkit import bench, collection, demo, gates, lock, matrix, python
 from projectkit.ground import CACHE, DEMO, ROOT, VENV
 
 Command = Callable[[list[str]], int]
@@ -94,6 +94,7 @@ COMMANDS: dict[str, tuple[str, Command]] = {
     "sanity": ("ansible-test sanity", lambda _: gates.run([gates.sanity()])),
     "molecule": ("the scenarios, or one: ARGS=bookworm", molecule),
     "faults": ("the long fault and kill tests; ARGS go to pytest", lambda rest: gates.run([gates.faults(rest)])),
+    "bench": ("one of the benchmarks: ARGS=backup", bench.run),
     "matrix": ("unit tests, syntax and a weekly run with each ansible-core on its Python", lambda _: matrix.run()),
     "lock": ("write the lock files; ARGS=--upgrade takes newer versions", lock.run),
     "clean": ("remove what the others made, and nothing else", clean),

@@ -38,6 +38,7 @@ def lint() -> list[Job]:
         Job("mypy-collection", [program("mypy"), "-p", collection]),
         Job("mypy-tools", [program("mypy"), "-p", "labkit", "-p", "projectkit"]),
         Job("mypy-faults", [program("mypy"), "tests/faults"]),
+        Job("mypy-benchmarks", [program("mypy"), "tests/benchmarks"]),
         Job("ansible-lint", [program("ansible-lint"), "--offline", "--strict", "--nocolor"]),
         Job(
             "antsibull-docs",

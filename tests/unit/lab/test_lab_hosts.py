@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from labkit import hosts
+from labkit import hosts, machine
 from labkit.engine import Docker
 from labkit.harm import HARMS, Harm
-from labkit.hosts import Host, Hosts
+from labkit.hosts import Host, Hosts, Room
 from labkit.layout import Lab
 from labkit.process import LabError
 
@@ -90,3 +90,29 @@ def test_a_harm_that_makes_no_sense_is_refused(tmp_path: Path, kind: str, possib
     for harm in set(HARMS) - possible:
         with pytest.raises(LabError, match="make sense there"):
             Harm(Lab(tmp_path), Docker(["unused"]), host("demo", kind)).do(harm)
+
+
+def created(tmp_path: Path, kind: str, room: Room) -> list[str]:
+    """The words of the command that makes a host."""
+    network = {"network": "lab", "address": "10.240.0.10", "volume": "data"}
+    s3 = kind == "s3"
+    docker = Docker(["echo"])
+    return machine.create(Lab(tmp_path), docker, "one", "image", **network, s3=s3, options=room.options(kind)).split()
+
+
+def test_a_host_may_have_more_memory_and_a_directory_in_it(tmp_path: Path) -> None:
+    usual, roomy = (created(tmp_path, "trixie", room) for room in (Room(), Room("14g", "/bench")))
+    assert "3g" in usual
+    assert "/bench:exec,mode=1777" not in usual
+    # Of two limits Docker takes the last one.
+    limits = [value for option, value in zip(roomy, roomy[1:], strict=False) if option == "--memory"]
+    assert limits == ["3g", "14g"]
+    assert roomy[-3:] == ["--tmpfs", "/bench:exec,mode=1777", "image"]
+
+
+def test_the_s3_server_keeps_its_data_in_a_volume_that_may_lie_in_memory(tmp_path: Path) -> None:
+    words = created(tmp_path, "s3", Room("6g", "/data"))
+    assert "data:/data" in words
+    assert "/data:exec,mode=1777" not in words
+    assert Room("6g", "/data").volume_options()[:2] == ["--opt", "type=tmpfs"]
+    assert Room("6g").volume_options() == []

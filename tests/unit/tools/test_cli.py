@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from projectkit import cli, demo, gates, matrix, python
+from projectkit import bench, cli, demo, gates, matrix, python
 from projectkit.ground import ROOT
 from projectkit.jobs import Job, Result
 
@@ -56,6 +57,31 @@ def test_absent_fault_tests_are_one_sentence(
     monkeypatch.setattr(gates, "ROOT", tmp_path)
     assert cli.main(["faults"]) == 1
     assert "there are no fault tests in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense", "--rounds", "3"]])
+def test_a_benchmark_that_is_not_there_is_one_sentence_with_those_that_are(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", *arguments]) == 1
+    assert re.fullmatch(r"make: name one of the benchmarks in \S+: backup\n", capsys.readouterr().err)
+
+
+def test_arguments_go_to_the_benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[tuple[list[str], dict[str, str]]] = []
+
+    def started(argv: list[str], env: dict[str, str], **_options: object) -> subprocess.CompletedProcess[str]:
+        seen.append((argv, env))
+        return subprocess.CompletedProcess(argv, 3)
+
+    monkeypatch.setattr(python, "ensure", lambda _name: None)
+    monkeypatch.setattr(bench, "private_home", lambda _env: {})
+    monkeypatch.setattr(gates, "reserved", lambda _names: contextlib.nullcontext())
+    monkeypatch.setattr(subprocess, "run", started)
+    assert cli.main(["bench", "backup", "--rounds", "5"]) == 3
+    ((argv, env),) = seen
+    assert argv[1:] == [str(ROOT / "tests" / "benchmarks" / "backup"), "--rounds", "5"]
+    assert str(ROOT / "tests" / "lab") in env["PYTHONPATH"].split(":")
 
 
 def test_clean_leaves_somebody_elses_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,12 @@ def tell(
     folder: Path, number: int, verdict: str, findings: list[t.Any], *arguments: str, urls: list[str], ping: str = ""
 ) -> Played:
     """Let the role tell the end of a run, and end as it ends."""
-    told = {"verdict": verdict, "summary": f"It is {verdict}.", "findings": findings, "paths": {"html": "/r/report.html"}}
+    told = {
+        "verdict": verdict,
+        "summary": f"It is {verdict}.",
+        "findings": findings,
+        "paths": {"html": "/r/report.html"},
+    }
     facts = {
         "__maintenance_run_id": run_id(number),
         "__maintenance_run_frame": {"title": "Hourly look", "playbook": "hourly"},

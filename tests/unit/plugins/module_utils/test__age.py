@@ -126,12 +126,25 @@ def test_age_s_own_complaint_is_given_without_secrets(tmp_path: Path, nothing_le
     encrypting.abort()
 
 
-def test_an_age_that_ends_too_early_loses_nothing_silently(tmp_path: Path, nothing_left: None) -> None:
-    encrypting = Encrypting(["age1x"], fake_age(tmp_path, "exit 0"), len)
-    with pytest.raises(MaintenanceError, match="age ended before it was given everything"):
-        for _time in range(100):
-            encrypting.write(MUCH)
+@pytest.mark.parametrize("data", [b"x", MUCH], ids=["little", "much"])
+@pytest.mark.parametrize("script", ["exit 0", "head -c 10 >/dev/null", '/usr/bin/age "$@" | head -c -1'])
+def test_an_age_that_loses_something_is_found_out(
+    tmp_path: Path, keys: list[Key], script: str, data: bytes, nothing_left: None
+) -> None:
+    """Its exit status is 0."""
+    encrypting = Encrypting([keys[0].public], fake_age(tmp_path, script), len)
+    with pytest.raises(MaintenanceError, match=r"^age made \d+ bytes of \d+, which are not all of them\."):
+        for _time in range(3):
+            encrypting.write(data)
+        encrypting.close()
     encrypting.abort()
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 131072, 200_000])
+def test_the_size_of_what_age_makes_is_known(keys: list[Key], size: int) -> None:
+    made = subprocess.run(["age", "-r", keys[0].public], input=bytes(size), capture_output=True, check=True).stdout
+    assert _age.encrypted_size(made, size) == len(made)
+    assert _age.encrypted_size(made[1:], size) == _age.encrypted_size(made[:100], size) == -1
 
 
 def test_an_age_that_hangs_is_stopped_with_the_error_that_is_to_be_seen(tmp_path: Path, nothing_left: None) -> None:

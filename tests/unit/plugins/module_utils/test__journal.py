@@ -78,3 +78,27 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
         assert writer.exitcode == 0
     records, damaged = Journal(str(tmp_path)).read()
     assert (len(records), damaged) == (200, 0)
+
+
+def test_the_newest_verdict_of_each_playbook_before_a_run(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path))
+    for number, playbook in enumerate(["weekly", "hourly", "hourly", "hourly"]):
+        journal.append({"kind": "step", "run_id": f"run-{number}", "msg": 'a step that says "verdict"'})
+        journal.append({"kind": "verdict", "run_id": f"run-{number}", "playbook": playbook, "verdict": "ok"})
+    with open(journal.path, "a", encoding="utf-8") as file:
+        file.write('{"kind": "verdict", "playbook": "hou')
+    assert {name: record["run_id"] for name, record in journal.verdicts().items()} == {
+        "weekly": "run-0",
+        "hourly": "run-3",
+    }
+    assert journal.verdicts("run-3")["hourly"]["run_id"] == "run-2"
+    assert journal.verdicts("run-0") == {}
+
+
+def test_a_verdict_is_found_in_the_older_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(str(tmp_path))
+    journal.append({"kind": "verdict", "run_id": "run-1", "playbook": "weekly", "verdict": "failed"})
+    monkeypatch.setattr(_journal, "ROTATE_BYTES", 1)
+    journal.append({"kind": "step", "run_id": "run-2"})
+    assert (tmp_path / "journal.1.jsonl").exists()
+    assert journal.verdicts()["weekly"]["verdict"] == "failed"

@@ -79,10 +79,38 @@ def test_a_task_that_failed_is_recorded_without_its_secrets(call: Call, journal:
 
 def test_check_mode_writes_nothing(call: Call, journal: Journal) -> None:
     before = Path(journal.path).read_bytes()
-    result = call(run_id="run-b", failed_task=FAILED, _ansible_check_mode=True)
+    verdict = {"playbook": "weekly", "verdict": "ok"}
+    result = call(run_id="run-b", failed_task=FAILED, verdict=verdict, _ansible_check_mode=True)
     assert [record["kind"] for record in result["records"]] == ["step"]
     assert Path(journal.path).read_bytes() == before
 
 
 def test_no_journal_is_an_empty_one(call: Call) -> None:
     assert call()["records"] == []
+
+
+def test_a_verdict_is_remembered_for_the_next_run_of_its_playbook(call: Call, journal: Journal) -> None:
+    told = {"playbook": "weekly", "verdict": "failed", "critical": [["backup.age", "main", "app1"]]}
+    result = call(run_id="run-b", verdict=told)
+    # A run is not its own predecessor.
+    assert (result["verdicts"], result["changed"]) == ({}, False)
+    assert result["records"][-1]["kind"] == "verdict"
+    later = call(run_id="run-c")["verdicts"]["weekly"]
+    assert (later["run_id"], later["verdict"], later["critical"]) == ("run-b", "failed", told["critical"])
+    assert later["at"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"verdict": {"playbook": "weekly", "verdict": "ok"}}, "verdict needs run_id, the run that ended so."),
+        (
+            {"run_id": "run-b", "verdict": {"playbook": "weekly", "verdict": "great"}},
+            "value of verdict must be one of: ok, warning, failed, unfinished, got: great found in verdict",
+        ),
+    ],
+)
+def test_a_wrong_verdict_is_refused(call: Call, journal: Journal, options: dict[str, t.Any], sentence: str) -> None:
+    before = Path(journal.path).read_bytes()
+    assert call(**options)["msg"] == sentence
+    assert Path(journal.path).read_bytes() == before

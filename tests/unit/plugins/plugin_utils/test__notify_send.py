@@ -20,7 +20,9 @@ from ansible_collections.boardroom.maintenance.plugins.plugin_utils._notify impo
 from ansible_collections.boardroom.maintenance.plugins.plugin_utils._notify_send import deliver, ping, ping_request
 from sinks import Mails, Web, free_port
 
-MESSAGE = Message("red", "FAILED: Hourly look", "PostgreSQL <does> not answer & more.\n\n1. critical\n   What to do: look.\n")
+MESSAGE = Message(
+    "red", "FAILED: Hourly look", "PostgreSQL <does> not answer & more.\n\n1. critical\n   What to do: look.\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +79,15 @@ def test_what_cannot_be_delivered_is_named_without_its_secrets_and_the_others_go
         f"json://127.0.0.1:{web.port}/hook/sesame",
     ]
     told = deliver(urls, MESSAGE, 20)
-    assert [one.problem for one in told] == [
-        f"The message to JSON at 127.0.0.1:{nobody} (URL 1 of maintenance_notify_urls) was not delivered: "
-        "nothing listens there.",
-        "URL 2 of maintenance_notify_urls (slack://...) is none that apprise understands: see the page of that service "
-        "in its documentation.",
-        "URL 3 of maintenance_notify_urls (https://...) is none that apprise understands: see the page of that service "
-        "in its documentation.",
-        f"The message to JSON at 127.0.0.1:{web.port} (URL 4 of maintenance_notify_urls) was not delivered: "
-        "it answered 403.",
-        f"The message to E-Mail at 127.0.0.1:{mails.port} (URL 5 of maintenance_notify_urls) was not delivered: "
-        "it takes no user and password.",
-        f"The message to JSON at 127.0.0.1:{web.port} (URL 6 of maintenance_notify_urls) was not delivered: "
-        "no TLS connection could be made.",
+    here, there = f"JSON at 127.0.0.1:{web.port}", f"E-Mail at 127.0.0.1:{mails.port}"
+    none = "is none that apprise understands: see the page of that service in its documentation."
+    assert [one.problem.replace(" of maintenance_notify_urls", "") for one in told] == [
+        f"The message to JSON at 127.0.0.1:{nobody} (URL 1) was not delivered: nothing listens there.",
+        f"URL 2 (slack://...) {none}",
+        f"URL 3 (https://...) {none}",
+        f"The message to {here} (URL 4) was not delivered: it answered 403.",
+        f"The message to {there} (URL 5) was not delivered: it takes no user and password.",
+        f"The message to {here} (URL 6) was not delivered: no TLS connection could be made.",
         "",
     ]
     assert not any(secret in str(told) for secret in ("hunter22", "sesame"))
@@ -158,7 +156,9 @@ def test_a_ping_arrives_and_a_refused_one_is_told(web: Web) -> None:
     )
 
 
-@pytest.mark.parametrize("url", ["sesame", "ftp://h/sesame", "http://u:sesame@h/", "http:///sesame", "http://h/ses ame"])
+@pytest.mark.parametrize(
+    "url", ["sesame", "ftp://h/sesame", "http://u:sesame@h/", "http:///sesame", "http://h/ses ame"]
+)
 def test_a_wrong_ping_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(MaintenanceError) as caught:
         ping_request(url, 5)

@@ -47,6 +47,16 @@ def test_a_green_run_is_green(closed: Close) -> None:
     }
 
 
+def test_a_step_that_this_run_was_not_to_do_leaves_the_others_to_answer(closed: Close) -> None:
+    both = {"phase": "pre", "item": "Backup all data", "steps": ["backup", "offsite_check"]}
+    other = {"phase": "pre", "item": "Off-site", "steps": ["offsite_check"]}
+    frame = examples.frame(checklist=[both, other])
+    report = closed(examples.Run(frame, examples.green().hosts))
+    assert states(report) == {"Backup all data": "done", "Off-site": "not_asked"}
+    planned = examples.frame(checklist=[both], steps=[*examples.STEPS, "offsite_check"])
+    assert states(closed(examples.Run(planned, examples.green().hosts))) == {"Backup all data": "not_done"}
+
+
 def test_two_looks_at_the_same_thing_are_one_finding_that_names_both(closed: Close) -> None:
     report = closed(examples.green())
     looks = [item for item in report.findings if (item.check, item.subject) == ("health.endpoint", "public")]

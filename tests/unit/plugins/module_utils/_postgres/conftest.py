@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -15,6 +16,10 @@ from ansible_collections.boardroom.maintenance.plugins.module_utils._errors impo
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _decode, _queries
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._client import Client, Dump, Login
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Completed, Runner
+from ansible_collections.boardroom.maintenance.plugins.module_utils._storage import _s3, _s3_client, _s3_upload
+from ansible_collections.boardroom.maintenance.plugins.module_utils._storage._s3 import S3Options, S3Store
+
+from .._storage.fake_s3 import ACCESS_KEY, BUCKET, SECRET_KEY, FakeS3
 
 IDENTITY = "7711653620635319700"
 
@@ -242,3 +247,51 @@ def server() -> FakeServer:
 @pytest.fixture
 def streaming() -> StreamingServer:
     return StreamingServer()
+
+
+@pytest.fixture(scope="session")
+def running_bucket() -> t.Iterator[FakeS3]:
+    with FakeS3() as fake:
+        yield fake
+
+
+@functools.cache
+def _connected(options: S3Options) -> t.Any:
+    """A client takes long to make, and holds nothing of a test."""
+    return _s3_client.connect(options)
+
+
+@pytest.fixture
+def bucket(running_bucket: FakeS3, monkeypatch: pytest.MonkeyPatch) -> FakeS3:
+    """An empty bucket, whose objects are put in small parts, and requests are not tried again."""
+    running_bucket.clear()
+    monkeypatch.setattr(_s3_upload, "PART_BYTES", 100_000)
+    monkeypatch.setattr(_s3_client, "ATTEMPTS", 1)
+    monkeypatch.setattr(_s3, "connect", _connected)
+    return running_bucket
+
+
+@pytest.fixture
+def remote(bucket: FakeS3) -> S3Store:
+    options = S3Options(BUCKET, "site", bucket.url, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+    return S3Store(options, "main")
+
+
+class Key(t.NamedTuple):
+    """A pair of keys of age."""
+
+    private: str
+    public: str
+
+    def decrypt(self, data: bytes) -> bytes:
+        """What was encrypted."""
+        argv = ["age", "--decrypt", "-i", self.private]
+        return subprocess.run(argv, input=data, check=True, capture_output=True).stdout
+
+
+@pytest.fixture(scope="session")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+    path = str(tmp_path_factory.mktemp("age") / "key")
+    subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
+    public = subprocess.run(["age-keygen", "-y", path], check=True, capture_output=True, text=True).stdout.strip()
+    return Key(path, public)

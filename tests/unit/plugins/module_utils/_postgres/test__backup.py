@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _dump, _manifest, _request
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _dump, _manifest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._backup import Backup
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._request import Request
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Runner
@@ -392,81 +392,3 @@ def test_the_last_set_says_how_much_space_the_next_one_takes(
     monkeypatch.setattr(LocalStore, "free", lambda self: (int(size * 1.2) - 1, 10**6))
     with pytest.raises(MaintenanceError, match="The set may take"):
         take(server, store)
-
-
-EXISTING = [{"name": "app"}, {"name": "app_test"}, {"name": "odd ü"}]
-
-
-def test_databases_are_chosen_by_their_whole_names() -> None:
-    assert _request.chosen(["all"], EXISTING) == EXISTING
-    assert _request.chosen(["odd ü", "app", "app"], EXISTING) == [EXISTING[2], EXISTING[0]]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "sentence"), [(["ap"], "has no database 'ap'; it has app, app_test"), ([], "No database is asked for")]
-)
-def test_a_database_that_is_not_there_is_named(wanted: list[str], sentence: str) -> None:
-    with pytest.raises(MaintenanceError, match=sentence):
-        _request.chosen(wanted, EXISTING)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "lz4", "zstd:", "zstd:0", "zstd:20", "gzip:10", "none:1", "zstd:-1", "zstd:3 ", "ZSTD"]
-)
-def test_an_unknown_compression_is_refused(text: str) -> None:
-    with pytest.raises(MaintenanceError, match=r"compress is .* but must be zstd, gzip or none"):
-        _request.compression(text)
-
-
-@pytest.mark.parametrize(
-    ("asked", "major", "codec"),
-    [
-        ("zstd:3", 17, "zstd:3"),
-        ("zstd:3", 16, "zstd:3"),
-        ("zstd:3", 15, "gzip"),
-        ("gzip:9", 15, "gzip:9"),
-        ("none", 15, "none"),
-        ("gzip", 17, "gzip"),
-    ],
-)
-def test_before_16_gzip_takes_the_place_of_zstd(asked: str, major: int, codec: str) -> None:
-    assert _request.codec_for(asked, major) == codec
-
-
-LOCKED = (
-    "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout\n"
-    "pg_dump: detail: Query was: LOCK TABLE public.users IN ACCESS SHARE MODE\n"
-)
-
-
-@pytest.mark.parametrize(
-    ("status", "stderr", "sentence", "remedy"),
-    [
-        (
-            1,
-            LOCKED,
-            "failed with exit status 1: a table stayed locked for longer than lock_wait_timeout.",
-            "holds a table locked",
-        ),
-        (
-            1,
-            "pg_dump: error: could not write to file: No space left on device\n",
-            "No space left on device.",
-            "Free space there",
-        ),
-        (
-            1,
-            "pg_dump: error: connection failed: fe_sendauth: no password supplied\n",
-            "no password supplied.",
-            "login_password",
-        ),
-        (-9, "", "was killed by signal 9: without a message.", "nothing was replaced"),
-    ],
-)
-def test_why_pg_dump_failed_is_one_sentence_with_what_to_do(
-    status: int, stderr: str, sentence: str, remedy: str
-) -> None:
-    error = _dump.dump_failed("app", status, stderr)
-    assert error.message.startswith("pg_dump of app ")
-    assert error.message.endswith(sentence)
-    assert remedy in error.remedy

@@ -324,6 +324,8 @@ def test_read_back_writes_what_it_read(store: S3Store, tmp_path: Path, monkeypat
     assert path.read_bytes() == data
     assert path.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "into" / "globals").read_bytes() == b"g"
+    with pytest.raises(MaintenanceError, match="path/globals cannot be written: Not a directory"):
+        store.read_back(ID, objects[1:], str(path / "path"))
 
 
 @pytest.mark.parametrize(
