@@ -61,7 +61,7 @@ options:
       - V(zstd), V(gzip) or V(none), with a level as in V(zstd:3). Before PostgreSQL 16, V(gzip) takes the
         place of V(zstd).
     type: str
-    default: zstd:3
+    default: zstd:2
   min_free:
     description:
       - What must stay free on the file system of O(dest), as a share (V(10%)) or a size (V(5GiB)). The set is
@@ -70,8 +70,8 @@ options:
     default: 10%
   max_age:
     description:
-      - A verified set this young, counted from its snapshot, is good enough; a number with V(s), V(m), V(h), V(d) or
-        V(w). V(0) means that a set is always taken.
+      - A verified set this young, counted from its snapshot, is good enough when it holds what is asked for (databases,
+        files, roles, tags); a number with V(s), V(m), V(h), V(d) or V(w). V(0) means that a set is always taken.
     type: str
     default: "0"
   force:
@@ -121,12 +121,14 @@ options:
         elements: str
         default: []
       exclude:
-        description: Patterns of names that are left out, at any depth, such as V(*.tmp) or V(cache).
+        description:
+          - Names or paths that are left out, at any depth, such as V(*.tmp), V(cache) or V(logs/old). Only C(*), C(?),
+            C([abc]) and C([!abc]) are special; C(*) also stands for slashes.
         type: list
         elements: str
         default: []
       optional:
-        description: What is missing of C(include) is left out with a warning, not refused.
+        description: What is missing of C(include) is left out with a warning, not refused; something must be there.
         type: bool
         default: false
   recipients:
@@ -355,7 +357,7 @@ def main() -> None:
             "dest": {"type": "path", "default": "/var/backups/boardroom-maintenance"},
             "instance": {"type": "str", "default": "main"},
             "jobs": {"type": "int", "default": 2},
-            "compress": {"type": "str", "default": "zstd:3"},
+            "compress": {"type": "str", "default": "zstd:2"},
             "min_free": {"type": "str", "default": "10%"},
             "max_age": {"type": "str", "default": "0"},
             "force": {"type": "bool", "default": False},

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import support
-from faultkit import DATABASE, INVENTORY, NAME, RUNBOOK_DIR, SCRIPT, SUPERUSER_PASSWORD, Site, keep_host
+from faultkit import DATABASE, DEST, INVENTORY, NAME, RUNBOOK_DIR, SCRIPT, SUPERUSER_PASSWORD, Site, keep_host
 from faultpage import Page, revision
 from s3kit import SERVER, UNIT, Offsite, prepare_script, server_address
 
@@ -56,11 +56,13 @@ def site() -> t.Iterator[Site]:
         )
         assert done.returncode == 0, done.stdout
         made.sql(f"ALTER ROLE postgres PASSWORD '{SUPERUSER_PASSWORD}'")
-        support.feed(NAME, ["tee", SCRIPT], RUNBOOK_SOURCE.read_bytes())
+        made.write(SCRIPT, RUNBOOK_SOURCE.read_bytes())
         made.sh(
             f"mkdir -p {RUNBOOK_DIR} && rm -f {RUNBOOK_DIR}/* && cd /root && umask 077 && "
             f"echo 'localhost:5432:*:postgres:{SUPERUSER_PASSWORD}' >.pgpass"
         )
+        # A host that was kept may hold what tests that were ended left.
+        made.sh(f"rm -rf {DEST}/*")
         first = made.backup()
         assert not first.failed, first.msg
         whole = made.script()

@@ -95,10 +95,13 @@ def test_the_copy_is_whole_and_the_local_set_s_twin(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTS)
-def test_the_role_that_took_it_can_do_nothing_else(name: str) -> None:
-    (entry,) = [r for r in support.journal(name) if r.get("step") == "backup" and r["changed"]]
+def test_it_was_taken_by_the_role_that_can_do_nothing_else(name: str) -> None:
+    entry = next(r for r in support.journal(name) if r.get("step") == "backup" and r["changed"])
     assert "boardroom_backup" in entry["findings"][0]["subject"]
-    assert entry["data"]["passwords"] is False
+    call = ("runuser", "-u", "boardroom_backup", "--", "psql", "-XAtq", "-d", DATABASE, "-c")
+    refused = support.host(name).run(" ".join(["%s"] * (len(call) + 1)), *call, "CREATE TABLE public.written (id int)")
+    assert refused.rc != 0
+    assert "read-only transaction" in refused.stderr or "permission denied" in refused.stderr
 
 
 def test_a_set_made_on_the_older_host_is_verified_on_the_newer_one() -> None:
@@ -175,8 +178,14 @@ def contained() -> t.Iterator[None]:
 @pytest.mark.parametrize("client", ["exec", "sibling"])
 def test_a_server_in_a_container_goes_off_site(client: str, stream: bool) -> None:
     call: dict[str, t.Any] = {
-        **{"client": client, "project_src": "/srv/contained", "service": "db", "databases": [DATABASE]},
-        **{"s3": store(NAME), "recipients": [RECIPIENT], "instance": f"{client}-{stream}", "stream": stream},
+        "client": client,
+        "project_src": "/srv/contained",
+        "service": "db",
+        "databases": [DATABASE],
+        "s3": store(NAME),
+        "recipients": [RECIPIENT],
+        "instance": f"{client}-{stream}",
+        "stream": stream,
         **({"login_password": SUPERUSER} if client == "sibling" else {}),
     }
     taken = support.module("offsite", NAME, "pg_backup", call)

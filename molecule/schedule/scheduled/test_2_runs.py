@@ -21,7 +21,9 @@ def _quiet() -> None:
     host.run_expect([0], "systemctl stop 'boardroom-maintenance-*.timer'")
     services = "systemctl list-units --no-legend --state=activating 'boardroom-maintenance-*.service'"
     support.wait_for("the end of services", lambda: host.run(services).stdout == "")
-    host.run_expect([0], f"rm -f {support.STATE}/journal.jsonl && truncate --size=0 /srv/sinks.jsonl")
+    host.run_expect(
+        [0], f"rm -rf {support.STATE}/journal.jsonl {support.BACKUPS} && truncate --size=0 /srv/sinks.jsonl"
+    )
 
 
 def start(name: str) -> int:
@@ -61,8 +63,17 @@ def hostname() -> str:
     return str(support.host(NAME).run("cat /proc/sys/kernel/hostname").stdout.strip())
 
 
+def wait_for_health(state: str) -> None:
+    """Wait until Docker thinks so of the application."""
+    host = support.host(NAME)
+    asked = "docker inspect --format {{.State.Health.Status}} boardroom-app-1"
+    support.wait_for(f"the application to be {state}", lambda: host.run(asked).stdout.strip() == state)
+
+
 def test_a_stopped_database_is_told_once() -> None:
     support.lab("harm", NAME, "postgres-stopped")
+    # What falls ill later would be news of its own.
+    wait_for_health("unhealthy")
     assert start("hourly") != 0
     mails, hooks = heard("mail"), heard("webhook")
     assert (len(mails), len(hooks), len(heard("ping"))) == (1, 1, 1)
@@ -81,8 +92,7 @@ def test_a_stopped_database_is_told_once() -> None:
 
 def test_recovery_is_told_with_what_is_well_again() -> None:
     support.lab("harm", NAME, "postgres-stopped", "--undo")
-    host = support.host(NAME)
-    support.wait_for("the application", lambda: host.run("curl -fsS http://127.0.0.1:8000/health").rc == 0)
+    wait_for_health("healthy")
     assert start("hourly") == 0
     mails = heard("mail")
     assert len(mails) == len(heard("webhook")) == 2

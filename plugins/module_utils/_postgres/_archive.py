@@ -20,6 +20,7 @@ import typing as t
 
 from .._errors import MaintenanceError
 from .._process import ProgramError, Runner, late, pipe_of, time_limit
+from .._storage._local import unmounted
 from . import _decode
 
 # tar ends with 1 when a file changed or vanished while it was read, as logs do; 2 is worse.
@@ -131,7 +132,7 @@ def _wanted(place: Place) -> t.List[str]:
 def find(place: Place) -> Found:
     """Look at what there is of a place.
 
-    :raises MaintenanceError: something that is not optional is missing, or nothing is there at all.
+    :raises MaintenanceError: something that is not optional is missing or not mounted, or nothing is there at all.
     """
     if not os.path.isdir(place.path):
         raise MaintenanceError(
@@ -152,6 +153,13 @@ def find(place: Place) -> Found:
             f"files {place.name}: exclude leaves nothing of {place.path}.",
             "Correct exclude (in the inventory maintenance_app_files), or take the place out.",
         )
+    for member in members:
+        point = unmounted(os.path.join(place.path, member))
+        if point:
+            raise MaintenanceError(
+                f"files {place.name}: nothing is mounted at {point}, where {os.path.join(place.path, member)} lies.",
+                f"Mount it (mount {point}) and run this playbook again.",
+            )
     size = 0
     secrets: t.List[str] = []
     for member in members:
@@ -257,7 +265,13 @@ class Archiving:
         place = found.place
         argv = [
             *("tar", "--create", "--file=-", f"--directory={place.path}", "--numeric-owner", "--xattrs", "--acls"),
-            *("--sparse", "--sort=name", "--quoting-style=escape", "--verbose", f"--index-file={_path_of(self._index)}"),
+            *(
+                "--sparse",
+                "--sort=name",
+                "--quoting-style=escape",
+                "--verbose",
+                f"--index-file={_path_of(self._index)}",
+            ),
             *("--warning=no-file-ignored", "--wildcards", "--no-anchored"),
             *(f"--exclude={pattern}" for pattern in place.exclude),
             *(f"./{member}" if member != "." else "." for member in found.members),

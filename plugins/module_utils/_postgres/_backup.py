@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import time
@@ -23,6 +24,7 @@ from ._client import Client
 from ._make import Making, Subject
 from ._offsite import Offsite
 from ._queries import CLUSTER, DATABASES, LARGE_OBJECTS_SIZE, TABLES
+from ._readable import examine
 from ._request import Request, chosen, compression
 
 # A set may be this much larger than the one before it without running into the space that must stay free.
@@ -57,6 +59,7 @@ class _Plan:
     subject: Subject
     good_enough: t.Optional[_manifest.Manifest]
     need: int
+    findings: t.Sequence[Finding] = ()
 
 
 class Backup:
@@ -98,7 +101,8 @@ class Backup:
         if self._offsite:
             self._offsite.require_keys()
         self._store.require_ready()
-        plan = self._plan(request, found)
+        with self._store_failures([]):
+            plan = self._plan(request, found)
         self._require_secrecy(plan.subject, request)
         reachable = finding(
             "database.reachable",
@@ -106,7 +110,7 @@ class Backup:
             "ok",
             f"PostgreSQL {plan.subject.cluster['server_version']} answers.",
         )
-        result = Result(False, "", None, "", [reachable], self._store.leftovers())
+        result = Result(False, "", None, "", [reachable, *plan.findings], self._store.leftovers())
         # What an interrupted run left must not be why there is no space; in check mode it is only counted.
         spare = sum(self._store.taken(name) for name in result.swept) if check_mode else 0
         if not check_mode:
@@ -129,7 +133,8 @@ class Backup:
         making = Making(self._client, self._runner, self._now, request, plan.subject, deadline)
         result.changed, result.seconds = True, making.seconds
         if request.stream and self._offsite:
-            manifest = self._stream(making, self._offsite, result)
+            with self._store_failures(result.findings):
+                manifest = making.straight_to(self._offsite)
             result.path = result.offsite = self._offsite.store.path(manifest["id"])
         else:
             manifest = making.into(self._store)
@@ -146,13 +151,15 @@ class Backup:
             self._copy(result, manifest, deadline)
         return result
 
-    def _stream(self, making: Making, offsite: Offsite, result: Result) -> _manifest.Manifest:
-        """Make the set off-site; a store that fails is a finding of its own."""
+    @contextlib.contextmanager
+    def _store_failures(self, found: t.Sequence[Finding]) -> t.Iterator[None]:
+        """A store off-site that fails is a finding of its own, beside those that were found before."""
         try:
-            return making.straight_to(offsite)
+            yield
         except S3Error as exc:
-            failed = finding("backup.offsite", offsite.store.root, "critical", exc.message, remedy=exc.remedy)
-            raise MaintenanceError(exc.message, exc.remedy, findings=[*result.findings, failed]) from exc
+            root = self._offsite.store.root if self._offsite else ""
+            failed = finding("backup.offsite", root, "critical", exc.message, remedy=exc.remedy)
+            raise MaintenanceError(exc.message, exc.remedy, findings=[*found, failed]) from exc
 
     def _with(
         self, result: Result, manifest: _manifest.Manifest, request: Request, deadline: float, check_mode: bool
@@ -166,7 +173,9 @@ class Backup:
             return result
         result.path = self._store.path(manifest["id"])
         if self._offsite and check_mode:
-            if self._offsite.store.has(manifest["id"]):
+            with self._store_failures(result.findings):
+                there = self._offsite.store.has(manifest["id"])
+            if there:
                 result.offsite = self._offsite.store.path(manifest["id"])
             else:
                 self._offsite.require_secrecy(_secrets(manifest))
@@ -210,7 +219,9 @@ class Backup:
             good = self._good_enough(request, subject)
             if good:
                 return _Plan(subject, good, 0)
-        return _Plan(subject, None, self._expected_bytes(subject))
+        # What the role cannot read is an error before anything is written; what pg_dump leaves out for it is told.
+        left_out = examine(self._client, [d["name"] for d in databases])
+        return _Plan(subject, None, self._expected_bytes(subject), left_out)
 
     def _good_enough(self, request: Request, subject: Subject) -> t.Optional[_manifest.Manifest]:
         """The newest set that is as asked and young enough."""
@@ -292,6 +303,8 @@ def _secrets(manifest: _manifest.Manifest) -> t.List[str]:
 def _warnings(manifest: _manifest.Manifest) -> t.List[str]:
     """What is in the set, but not as somebody may think."""
     said = []
+    if manifest["globals"]["included"] and not manifest["globals"]["passwords"]:
+        said.append("The roles are in the set without the hashes of their passwords, which this role may not read.")
     for archive in manifest["archives"]:
         if archive["missing"]:
             said.append(f"{archive['name']}: there is no {', '.join(archive['missing'])} in {archive['path']}.")

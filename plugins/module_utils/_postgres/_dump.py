@@ -304,6 +304,12 @@ def streamed_problems(described: t.Mapping[str, t.Any], counted: _decode.Counted
 
     :raises MaintenanceError: it does not.
     """
+    if status < 0:
+        # Out of memory, as a rule; it says nothing of the dump.
+        raise MaintenanceError(
+            f"pg_restore, which decodes the dump of {described['name']}, was killed by signal {-status}.",
+            "Nothing was replaced. Look at this host's memory (journalctl -k), then take the backup again.",
+        )
     problems = _manifest.compare_custom(described, counted, status)
     if counted.unknown:
         problems.append((described["path"], f"it holds rows of {counted.unknown} table(s) that were not counted"))
@@ -325,6 +331,8 @@ def dump_failed(database: str, status: int, stderr: str) -> MaintenanceError:
         remedy += " Something holds a table locked, such as a migration: wait for it, then run this playbook again."
     elif "no password supplied" in stderr or "password authentication failed" in stderr:
         remedy += " Give the role's password: login_password, in the inventory maintenance_postgres_password."
+    elif "permission denied for" in stderr:
+        remedy += " Grant it; for the role for backups (maintenance_backup_user) playbooks/prepare.yml does."
     elif "No space left" in stderr:
         remedy += " Free space there, or move dest to a larger disk."
     return DatabaseError(

@@ -24,8 +24,6 @@ from . import _decode, _manifest
 
 # Beside the local sets, while an upload is under way: so that the next run finds what a killed one left.
 NOTE = ".uploading-"
-# Files of a local set that are under way at a time; each has several parts in flight.
-FILES_AT_A_TIME = 2
 
 
 class Outgoing:
@@ -219,7 +217,7 @@ class Offsite:
 
         with self.uploading(set_id):
             largest_first = sorted(manifest["files"], key=lambda f: -int(f["bytes"]))
-            with ThreadPoolExecutor(max_workers=FILES_AT_A_TIME) as pool:
+            with ThreadPoolExecutor(max_workers=self.store.options.concurrency) as pool:
                 waiting = [pool.submit(send, file) for file in largest_first]
             if failures:
                 raise failures[0]

@@ -37,7 +37,7 @@ class Request:
     databases: t.Sequence[str]
     login_db: str = "postgres"
     jobs: int = 2
-    compress: str = "zstd:3"
+    compress: str = "zstd:2"
     min_free: str = "10%"
     max_age: int = 0
     force: bool = False

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import typing as t
 from collections.abc import Mapping, Sequence
@@ -68,35 +67,44 @@ class Site:
         self.store = "h5-s3"
         self.recipient = ""
 
-    def up(self) -> None:
-        """Make both anew, the database server without a database. LabError when that fails."""
-        self.down()
+    def up(self, again: bool = False) -> None:
+        """Make both anew, the database server without a database; again: take those that are there as they are.
+
+        LabError when that fails.
+        """
+        if not again:
+            self.down()
         host = self._hosts.up(self.host, room=Room("14g", PLACE))
         self._container = host.container
         s3 = self._hosts.up(self.store, "s3", room=Room("6g", "/data"))
         self.address, self._s3_container = s3.address, s3.container
-        log = self.lab.logs / "bench.log"
-        command = "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "
-        run_long(self._argv("bash", "-c", command + " ".join(PACKAGES)), "packages on the host", log)
-        for name in ("measure.py", "database.sql"):
-            self.write(f"{PLACE}/{name}", (HERE / name).read_text(encoding="utf-8"))
-        self.write(f"{PLACE}/python", PYTHON, 0o755)
-        self.sh(CLUSTER)
-        self.recipient = self.sh(f"age-keygen -y {PLACE}/key")
         options = f"-F {self.lab.state / 'ssh_config'}"
         hosts = {self.host: {"ansible_ssh_common_args": options, "ansible_python_interpreter": f"{PLACE}/python"}}
         self._inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+        for name in ("measure.py", "database.sql"):
+            self.write(f"{PLACE}/{name}", (HERE / name).read_text(encoding="utf-8"))
+        self.write(f"{PLACE}/python", PYTHON, 0o755)
+        if not again:
+            command = "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "
+            argv = self._argv("bash", "-c", command + " ".join(PACKAGES))
+            run_long(argv, "packages on the host", self.lab.logs / "bench.log")
+            self.sh(CLUSTER)
+        self.recipient = self.sh(f"age-keygen -y {PLACE}/key")
 
     def down(self) -> None:
         """Remove both."""
         self._hosts.down([self.host, self.store])
+
+    def size(self, database: str) -> int:
+        """Bytes of a database."""
+        return int(self.sql(f"SELECT pg_database_size('{database}')"))
 
     def fill(self, database: str, megabytes: float) -> int:
         """Make a database of about so many megabytes; its size in bytes."""
         scale = max(1, round(megabytes / MEGABYTES_BY_SCALE))
         argv = self._argv("bash", "-c", FILL.format(place=PLACE), database, str(scale))
         run_long(argv, f"database {database} of about {megabytes:.0f} MB", self.lab.logs / "bench.log")
-        return int(self.sql(f"SELECT pg_database_size('{database}')"))
+        return self.size(database)
 
     def _argv(self, *command: str) -> list[str]:
         return [*self.docker.argv, "exec", "--workdir", "/", self._container, *command]
@@ -162,7 +170,7 @@ class Site:
 
         LabError when it fails.
         """
-        argv = [program("ansible"), "-i", str(self._inventory), self.host, "--become", "--one-line"]
+        argv = [program("ansible"), "-i", str(self._inventory), self.host, "--become"]
         argv += [
             "-m",
             f"boardroom.maintenance.{name}",
@@ -171,14 +179,13 @@ class Site:
             *(["--check"] if check else []),
         ]
         # With pipelining it would come in through standard input: the same program, and no file to start.
-        env = {**os.environ, "ANSIBLE_PIPELINING": "False", "ANSIBLE_NOCOLOR": "1"}
+        env = {**os.environ, "ANSIBLE_PIPELINING": "False", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
         done = subprocess.run(
             argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
-        match = re.search(rf"^{self.host} \| (\w+)!? (?:\(rc=\S+\) )?=> (\{{.*\}})\s*$", done.stdout, re.MULTILINE)
-        if not match or match.group(1) not in ("SUCCESS", "CHANGED"):
+        if done.returncode or "=> {" not in done.stdout:
             raise LabError(f"{name} failed: {(done.stdout + done.stderr)[-2000:]}")
-        result: dict[str, t.Any] = json.loads(match.group(2))
+        result: dict[str, t.Any] = json.loads("{" + done.stdout.partition("=> {")[2])
         return self._measured(result.get("seconds", {}), ""), result
 
     def _measured(self, stages: Mapping[str, float], left: str) -> Measured:

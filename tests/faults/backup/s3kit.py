@@ -86,7 +86,7 @@ class Offsite:
 
     def start_proxy(self) -> None:
         """Start the proxy on the host, outside of any session; with the server's key in a file."""
-        support.feed(NAME, ["tee", PROXY], (Path(__file__).resolve().parent / "s3proxy.py").read_bytes())
+        self._site.write(PROXY, (Path(__file__).resolve().parent / "s3proxy.py").read_bytes())
         support.feed(NAME, ["sh", "-c", "umask 077; cat >/root/s3proxy.env"], f"S3PROXY_KEY={KEY}:{SECRET}\n".encode())
         self._site.sh(
             f"systemctl reset-failed {UNIT} 2>/dev/null; systemctl stop {UNIT} 2>/dev/null; "
@@ -204,8 +204,8 @@ def prepare_script(site: Site) -> None:
     """The runbook's script with its upload, and what it needs; its key where the program looks for it."""
     text = site.sh(f"cat {SCRIPT}")
     assert text.count(BEFORE) == 1, text
-    support.feed(NAME, ["tee", SCRIPT_S3], text.replace(BEFORE, UPLOAD + BEFORE).encode())
+    site.write(SCRIPT_S3, text.replace(BEFORE, UPLOAD + BEFORE).encode())
     site.install("awscli")
     credentials = f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
     site.sh("mkdir -p -m 700 /root/.aws")
-    support.feed(NAME, ["tee", "/root/.aws/credentials"], credentials.encode())
+    site.write("/root/.aws/credentials", credentials.encode())

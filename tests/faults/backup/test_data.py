@@ -11,7 +11,6 @@ import os
 import typing as t
 
 import pytest
-import support
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._manifest import seal
 from faultkit import DEST, SECRETS, SUPERUSER_PASSWORD, Site, one_sentence, quoted
 from faultpage import Page
@@ -115,7 +114,7 @@ def test_set_from_the_future(site: Site, page: Page, tiny: dict[str, t.Any]) -> 
     manifest["snapshot_time"] = manifest["started"] = manifest["finished"] = f"{ahead:%Y-%m-%dT%H:%M:%SZ}"
     copy = f"{DEST}/future/{manifest['id']}"
     site.sh(f"mkdir -p {DEST}/future && cp -a '{tiny['path']}' {copy}")
-    support.feed(site.name, ["tee", f"{copy}/manifest.json"], (json.dumps(seal(manifest)) + "\n").encode())
+    site.write(f"{copy}/manifest.json", (json.dumps(seal(manifest)) + "\n").encode())
     try:
         seen = site.info(instance="future", check="hashes")
         assert not seen.found("backup.damage"), seen.result
@@ -202,7 +201,7 @@ def test_odd_password(site: Site, page: Page, tiny: dict[str, t.Any]) -> None:
     literal = PASSWORD.replace("'", "''")
     site.sql(f"CREATE ROLE faults_odd SUPERUSER LOGIN PASSWORD '{literal}'")
     escaped = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
-    support.feed(site.name, ["tee", "/root/faults.pgpass"], f"127.0.0.1:*:*:faults_odd:{escaped}\n".encode())
+    site.write("/root/faults.pgpass", f"127.0.0.1:*:*:faults_odd:{escaped}\n".encode())
     site.sh("chmod 600 /root/faults.pgpass")
     wanted = {"login_user": "faults_odd", "login_host": "127.0.0.1", "instance": "odd", "databases": [TINY]}
     try:

@@ -144,7 +144,7 @@ def _python_at(site: Site, date: str) -> str:
     )
     path = "/usr/local/bin/python-elsewhen"
     text = f'#!/bin/sh\nexec faketime -f {shlex.quote("@" + date)} /usr/bin/python3 "$@"\n'
-    support.feed(NAME, ["tee", path], text.encode())
+    site.write(path, text.encode())
     site.sh(f"chmod 755 {path}")
     return path
 
@@ -292,7 +292,7 @@ def test_server_is_newer_than_the_client(site: Site, page: Page, shop: str) -> N
     try:
         version = "echo 'pg_dump (PostgreSQL) 16.4'"
         text = f'#!/bin/sh\nif test "$1" = --version; then {version}; else exec {program}.real "$@"; fi\n'
-        support.feed(NAME, ["tee", program], text.encode())
+        site.write(program, text.encode())
         site.sh(f"chmod 755 {program}")
         with site.nothing_lost():
             answer = site.backup()

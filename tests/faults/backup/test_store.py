@@ -9,7 +9,6 @@ import shlex
 import typing as t
 
 import pytest
-import support
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._manifest import seal
 from faultkit import DEST, SECRETS, Site, one_sentence, quoted
 from faultpage import Page
@@ -89,7 +88,7 @@ def test_sets_of_another_cluster_and_of_another_name(site: Site, page: Page, sma
         manifest = json.loads(site.sh(f"cat '{path}/manifest.json'"))
         del manifest["checksum"]
         manifest["system_identifier"] = "1234567890123456789"
-        support.feed(site.name, ["tee", f"{path}/manifest.json"], (json.dumps(seal(manifest)) + "\n").encode())
+        site.write(f"{path}/manifest.json", (json.dumps(seal(manifest)) + "\n").encode())
         before = _hashes(site, f"{DEST}/foreign")
         assert not site.info(instance="foreign", check="hashes").found("backup.damage")
         own = site.backup(instance="foreign", databases=[small], max_age="30d")

@@ -32,7 +32,8 @@ class Site:
         self.is_up = False
         self.lacking = ""
 
-    def up(self) -> None:
+    def up(self, again: bool) -> None:
+        assert not again
         self.is_up = True
 
     def down(self) -> None:

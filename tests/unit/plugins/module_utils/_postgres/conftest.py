@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 from ansible_collections.boardroom.maintenance.plugins.module_utils._errors import MaintenanceError
-from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _decode, _queries
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres import _decode, _queries, _readable
 from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._client import Client, Dump, Login
 from ansible_collections.boardroom.maintenance.plugins.module_utils._process import Completed, Runner
 from ansible_collections.boardroom.maintenance.plugins.module_utils._storage import _s3, _s3_client, _s3_upload
@@ -43,6 +43,8 @@ class FakeSession:
 
     def query(self, select: str, timeout: float = 0) -> list[dict[str, t.Any]]:
         server = self.server
+        if select == _readable.WHO:
+            return [{"name": "postgres", "superuser": True}]
         if select == _queries.CLUSTER:
             return [
                 {

@@ -189,6 +189,7 @@ def test_what_postgresql_wrote_is_counted_as_it_said(version: int) -> None:
     with (RECORDED / f"script-{version}.sql").open("rb") as script:
         counted = _decode.count_script(script, names)
     assert counted.complete
+    assert counted.unknown == 0
     assert counted.rows == dict(facts["tables"].values())
     assert counted.large_objects == {int(oid): size for oid, size in facts["large_objects"].items()}
 

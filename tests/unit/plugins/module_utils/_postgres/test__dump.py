@@ -62,7 +62,6 @@ def test_a_database_without_tables_is_no_failure(server: FakeServer, nothing_lef
         (lambda s: s.left_out.add(900), "it holds None bytes of the large object 900"),
         (lambda s: setattr(s, "restore_command", "cat; exit 1"), "it cannot be decoded to its end"),
         (lambda s: setattr(s, "restore_command", "exit 1"), "it cannot be decoded to its end"),
-        (lambda s: setattr(s, "restore_command", "kill -9 $$"), "it cannot be decoded to its end"),
         (lambda s: setattr(s, "restore_command", "head -c 100; cat >/dev/null"), "it cannot be decoded to its end"),
     ],
 )
@@ -74,6 +73,15 @@ def test_a_stream_that_differs_is_a_problem(
     with pytest.raises(MaintenanceError, match=sentence) as caught:
         _dump.streamed_problems(taken.described(FACTS, path="x"), counted, status)
     assert caught.value.message.startswith("The dump of app is not what the database held, and is thrown away")
+
+
+def test_a_pg_restore_that_is_killed_says_nothing_of_the_dump(server: FakeServer, nothing_left: None) -> None:
+    server.restore_command = "head -c 100; kill -9 $$"
+    taken, counted, status = dumper(server).to_stream("app", len)
+    with pytest.raises(
+        MaintenanceError, match=r"^pg_restore, which decodes the dump of app, was killed by signal 9\.$"
+    ):
+        _dump.streamed_problems(taken.described(FACTS, path="x"), counted, status)
 
 
 @pytest.mark.parametrize(
