@@ -63,6 +63,7 @@ def site() -> t.Iterator[Site]:
         )
         # A host that was kept may hold what tests that were ended left.
         made.sh(f"rm -rf {DEST}/*")
+        made.ship()
         first = made.backup()
         assert not first.failed, first.msg
         whole = made.script()

@@ -92,10 +92,15 @@ def play(scenario: str, playbook: str, *arguments: str) -> Played:
     return Played(done.returncode, done.stdout)
 
 
-def play_on(name: str, playbook: str, *arguments: str) -> Played:
+def play_on(name: str, playbook: str, *arguments: str, inventory: str = "itself") -> Played:
     """Run a playbook on a host that is its own controller (scenario schedule), as its user ops."""
-    inventory = "/srv/maintenance/inventory/itself"
-    argv = ["ansible-playbook", "-i", inventory, f"/srv/maintenance/playbooks/{playbook}.yml", *arguments]
+    argv = [
+        "ansible-playbook",
+        "-i",
+        f"/srv/maintenance/inventory/{inventory}",
+        f"/srv/maintenance/playbooks/{playbook}.yml",
+        *arguments,
+    ]
     # Debian's ansible.cfg is not the checkout's, and a login gives the user's own environment.
     shell = f"cd /srv/maintenance && ANSIBLE_NOCOLOR=1 {shlex.join(argv)}"
     done = subprocess.run(

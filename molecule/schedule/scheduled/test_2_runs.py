@@ -97,7 +97,8 @@ def test_recovery_is_told_with_what_is_well_again() -> None:
     mails = heard("mail")
     assert len(mails) == len(heard("webhook")) == 2
     assert mails[-1]["subject"].startswith("OK AGAIN: Hourly look: ")
-    assert "What is well again:\n- health.endpoint of application on itself: " in mails[-1]["text"]
+    again = mails[-1]["text"].partition("What is well again:\n")[2]
+    assert "- health.endpoint of application on itself: " in again
     assert "Whom to call" not in mails[-1]["text"]
     assert len(heard("ping")) == 2
 

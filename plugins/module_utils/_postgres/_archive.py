@@ -337,12 +337,12 @@ class Archiving:
         lines = [_PROGRAM.sub(r"\1:", line) for line in lines if not line.endswith(_CHANGED)]
         # A compressor that gives up leaves tar nobody to write to: its own reason is the cause.
         echo = -signal.SIGPIPE if any(statuses[1:]) else 0
+        programs = list(zip(("tar", "the compressor"), statuses))
         broken = [
-            f"{program} was killed by signal {-status}"
-            for program, status in zip(("tar", "the compressor"), statuses)
-            if status < 0 and status != echo
+            f"{name} was killed by signal {-status}" for name, status in programs if status < 0 and status != echo
         ]
-        return self._runner.redact((broken or lines or ["without a message"])[0].rstrip("."))
+        mute = [f"{name} ended with exit status {status}" for name, status in programs if status > 0]
+        return self._runner.redact([*broken, *lines, *mute][0].rstrip("."))
 
     def stop(self, error: t.Optional[MaintenanceError] = None) -> None:
         """End what still runs.

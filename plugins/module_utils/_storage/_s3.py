@@ -174,9 +174,13 @@ class S3Store:
 
         :raises S3Error: the bucket cannot be listed.
         """
+        return sorted({*self._without_manifest(), *(self._split(key)[0] for key, _id, _begun in self._multiparts())})
+
+    def _without_manifest(self) -> t.Dict[str, str]:
+        """When something was last added to each set without a manifest, by id; as the last listing saw it."""
         if self._unfinished is None:
             self._unfinished = {group.id: group.newest for group in self._groups() if MANIFEST not in group.files}
-        return sorted({*self._unfinished, *(self._split(key)[0] for key, _id, _begun in self._multiparts())})
+        return dict(self._unfinished)
 
     def _groups(self, prefix: str = "") -> t.Iterator[Group]:
         """What lies below the root, by set, from one paged listing."""
@@ -304,7 +308,7 @@ class S3Store:
                 yield chunk
         except S3Error as exc:
             if exc.code in MISSING:
-                raise DamagedError(place, "it is missing") from exc
+                raise DamagedError(place, "it is missing") from None
             raise
         if size != wanted.bytes:
             has = f"{size} bytes or more" if size > wanted.bytes else f"{size} bytes"
@@ -390,7 +394,6 @@ class S3Store:
         :raises S3Error: it is not there, Object Lock keeps it still, or it cannot be removed.
         """
         require_set_id(set_id)
-        self._unfinished = None
         names = self._files(set_id)
         if MANIFEST not in names:
             raise S3Error(f"There is no set {set_id} in {self.root}.")
@@ -443,17 +446,11 @@ class S3Store:
         :raises S3Error: something cannot be removed.
         """
         limit = format_utc(self._now() - older_than)[:19]
-        complete: t.Set[str] = set()
-        newest: t.Dict[str, str] = {}
-        for group in self._groups():
-            if MANIFEST in group.files:
-                complete.add(group.id)
-            else:
-                newest[group.id] = group.newest
+        newest = self._without_manifest()
         swept = []
         for key, upload_id, begun in list(self._multiparts()):
             set_id = self._split(key)[0]
-            if set_id not in complete:
+            if set_id in newest or not self.has(set_id):
                 newest[set_id] = max(begun, newest.get(set_id, ""))
             elif begun < limit:
                 # Of a set that was completed by another upload of the same file.

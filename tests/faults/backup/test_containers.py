@@ -49,7 +49,7 @@ def test_container_killed_in_mid_dump(site: Site, page: Page, contained: None, c
             assert down.found("database.reachable")
     finally:
         site.sh(f"{COMPOSE} up -d --wait db")
-    again = site.backup(**wanted)
+    again = site.again(**wanted)
     assert not again.failed and again.result["changed"], again.msg
     page.add("Containers", f"the database's container is killed in mid-dump (`client: {client}`)", quoted(answer))
     page.add("Containers", f"the database's container is down (`client: {client}`)", quoted(down))
@@ -76,7 +76,7 @@ def test_container_or_engine_goes_in_mid_dump(
             one_sentence(answer)
     finally:
         site.sh(f"systemctl start docker && {COMPOSE} up -d --wait && docker compose --project-directory {APP} up -d")
-    again = site.backup(**wanted)
+    again = site.again(**wanted)
     assert not again.failed and again.result["changed"], again.msg
     assert site.sh("docker ps -aq --filter label=boardroom.maintenance.sibling").strip() == ""
     page.add("Containers", f"{fault} (`client: {client}`)", quoted(answer))

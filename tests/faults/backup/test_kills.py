@@ -287,7 +287,7 @@ def test_ended_in_a_stage(
                 terminated += 1
             else:
                 moments.append(seen["after"])
-        again = site.backup(**asked)
+        again = site.again(**asked)
         assert not again.failed and again.result["changed"], again.msg
         new = again.result["backup"]["id"]
         assert new not in ids and new in (s3.sets(INSTANCE) if stage.offsite else site.sh(f"ls {ROOT}").split())
@@ -375,7 +375,7 @@ def test_ended_while_it_prunes(
             assert [each["id"] for each in found.result["sets"]] == there
             if seen["killed"]:
                 moments.append(seen["after"])
-            again = site.prune(**rules)
+            again = site.direct("pg_backup_prune", rules)
             assert not again.failed, again.msg
             assert listed() == ids[-2:]
             assert site.leftovers(instance) == ""
@@ -414,7 +414,7 @@ def test_connection_lost_in_mid_dump(site: Site, page: Page, s3: Offsite, wanted
     _nothing_runs(site)
     assert _lines(before) <= _lines(site.tree(INSTANCE))
     more = len(_whole(site, None)) - had
-    again = site.backup(**wanted)
+    again = site.again(**wanted)
     assert not again.failed and again.result["changed"], again.msg
     _nothing_left(site, s3)
     # It went on to its end without anybody to answer to, or left something for the next run to sweep.

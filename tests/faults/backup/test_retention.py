@@ -78,7 +78,7 @@ def test_weeks_of_failed_runs(site: Site, page: Page, shop: str) -> None:
     old = site.forge(shop, INSTANCE, _ago(32, 31, 30, 29, 28))
     support.lab("harm", NAME, "postgres-stopped")
     try:
-        failed = [site.backup(instance=INSTANCE, databases=[SHOP]) for _ in range(2)]
+        failed = [site.backup(instance=INSTANCE, databases=[SHOP]) for _night in range(2)]
         for answer in failed:
             one_sentence(answer, "does not run")
         held = _holds(site, "old", "recovery_point_objective")
@@ -96,7 +96,7 @@ def test_weeks_of_failed_runs(site: Site, page: Page, shop: str) -> None:
     assert not any(file["whole"] for file in script.files), script
     assert _ids(site) == old
     # It works again: of the old ones the one stays that makes two.
-    again = site.backup(instance=INSTANCE, databases=[SHOP])
+    again = site.again(instance=INSTANCE, databases=[SHOP])
     assert not again.failed, again.msg
     gone = site.prune(instance=INSTANCE, **WEEK)
     assert not gone.failed and [each["id"] for each in gone.result["removed"]] == old[:-1], gone.result
@@ -117,7 +117,7 @@ def test_newest_sets_are_damaged(site: Site, page: Page, shop: str) -> None:
     damaged = [kept for kept in held.result["kept"] if "damaged" in " ".join(kept["reasons"])]
     assert [kept["id"] for kept in damaged] == ids[-2:]
     # One that is whole again: the damaged ones count for nothing.
-    fresh = site.backup(instance=INSTANCE, databases=[SHOP])
+    fresh = site.again(instance=INSTANCE, databases=[SHOP])
     assert not fresh.failed
     gone = site.prune(instance=INSTANCE, **WEEK)
     assert [each["id"] for each in gone.result["removed"]] == ids[:3], gone.result
@@ -274,7 +274,7 @@ def test_foreign_files(site: Site, page: Page, shop: str, fault: str, harm: str)
     removed = [each["id"] for each in gone.result["removed"]]
     assert removed == (ids[:3] if crlf else ids[:2]), gone.result
     assert site.sh(f"test -e /etc/passwd && ls -d {root}/lost+found {root}/index.html {root}/2020*").count("\n") == 3
-    fresh = site.backup(instance=INSTANCE, databases=[SHOP])
+    fresh = site.again(instance=INSTANCE, databases=[SHOP])
     assert not fresh.failed, fresh.msg
     site.sh(f"rm {root}/20200101T000000Z-0000fa17")
     page.add(

@@ -93,7 +93,7 @@ def _nothing_new(site: Site, s3: Offsite, there: dict[str, tuple[int, str, str]]
 
 def _whole(site: Site, s3: Offsite, wanted: t.Mapping[str, t.Any]) -> list[str]:
     """The next plain run succeeds; what is off-site is whole, and nothing else is there. Ids of the sets."""
-    again = site.backup(**wanted)
+    again = site.again(**wanted)
     assert not again.failed, again.msg
     ids = s3.sets(INSTANCE)
     assert again.result["backup"]["id"] in ids

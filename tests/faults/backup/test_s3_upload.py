@@ -150,7 +150,7 @@ def _no_secret_is_kept(site: Site) -> None:
 
 def _recovers(site: Site, s3: Offsite, before: dict[str, tuple[int, str, str]], failed: Answer) -> Answer:
     """The next plain run copies the set that is there, and leaves nothing but sets."""
-    again = site.backup(**_wanted(s3, max_age="30d"))
+    again = site.again(**_wanted(s3, max_age="30d"))
     assert not again.failed and again.result["changed"], again.msg
     set_id = again.result["backup"]["id"]
     assert set_id in failed.msg
@@ -263,7 +263,7 @@ def test_answers_are_lost(site: Site, page: Page, s3: Offsite, first: Answer) ->
     one_sentence(gone, "but not off-site")
     assert _lines(here) < _lines(site.tree(INSTANCE))
     assert there.items() <= s3.objects(f"{PREFIX}/").items()
-    again = site.backup(**_wanted(s3, max_age="30d"))
+    again = site.again(**_wanted(s3, max_age="30d"))
     assert not again.failed, again.msg
     assert again.result["backup"]["id"] in s3.sets(INSTANCE)
     _only_whole_sets(site, s3)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -152,7 +153,8 @@ def test_a_store_that_fails_leaves_nothing(
 def test_a_file_that_fails_ends_the_other_that_is_under_way(
     bucket: FakeS3, remote: S3Store, local: LocalStore, nothing_left: None
 ) -> None:
-    """Two go at a time; the rest of a large one would take hours."""
+    """Here two go at a time; the rest of a large one would take hours."""
+    remote = S3Store(dataclasses.replace(remote.options, concurrency=2), "main")
     manifest = make_set(local, {"a": os.urandom(6_000_000), "b": os.urandom(5_000_000), "c": b"x"})
     slow = bucket.fail("UploadPart", key="/a", then="wait", skip=2)
     bucket.fail("UploadPart", 403, "AccessDenied", key="/b")
