@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import platform
 import shutil
@@ -102,27 +101,34 @@ def s3(site: Site) -> t.Iterator[Offsite]:
         support.lab("down", SERVER)
 
 
-def pytest_deselected(items: t.Sequence[pytest.Item]) -> None:
-    """A part of the tests proves a part only."""
-    _PAGE.partial = _PAGE.partial or bool(items)
+def _file(item: pytest.Item) -> Path:
+    return Path(item.path).resolve()
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write the page after a whole, successful run."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Remember all tests, before those that are not asked for go."""
     here = Path(__file__).resolve().parent
-    ran = {Path(item.path).name for item in session.items}
-    whole = not _PAGE.partial and ran == {p.name for p in here.rglob("test_*.py")}
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if exitstatus == 0 and whole and not session.config.option.collectonly and reporter is not None:
-        passed = len(reporter.stats.get("passed", []))
-        seconds = datetime.datetime.now().timestamp() - session.config.stash[STARTED]
-        if passed == len(session.items):
-            _PAGE.write(passed, seconds)
+    if {_file(item) for item in items} == set(here.rglob("test_*.py")):
+        config.stash[TESTS] = {item.nodeid: _file(item) for item in items}
 
 
-STARTED = pytest.StashKey[float]()
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Its rows belong to it."""
+    _PAGE.begin(_file(item))
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Remember when the run began."""
-    config.stash[STARTED] = datetime.datetime.now().timestamp()
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """What a test saw counts when it has passed."""
+    if report.when == "call" and report.passed:
+        _PAGE.passed(report.nodeid, report.duration)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the page when every test has passed."""
+    tests = session.config.stash.get(TESTS, None)
+    if tests and not session.config.option.collectonly:
+        _PAGE.finish(tests)
+
+
+TESTS = pytest.StashKey[dict[str, Path]]()

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The benchmark of the backups: `make bench ARGS=backup`."""
 
+from __future__ import annotations
+
 import sys
 
 from benchmark import main

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import typing as t
 from collections.abc import Mapping, Sequence
@@ -84,7 +85,11 @@ class Site:
         for name in ("measure.py", "database.sql"):
             self.write(f"{PLACE}/{name}", (HERE / name).read_text(encoding="utf-8"))
         self.write(f"{PLACE}/python", PYTHON, 0o755)
-        if not again:
+        if again:
+            self.sh(f"rm -rf {PLACE}/sets {PLACE}/bare {PLACE}/runbook")
+            for name in re.findall(r"^ *(bench-\S+)", self._buckets("s3.bucket.list"), re.MULTILINE):
+                self.bucket(name, remove=True)
+        else:
             command = "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "
             argv = self._argv("bash", "-c", command + " ".join(PACKAGES))
             run_long(argv, "packages on the host", self.lab.logs / "bench.log")
@@ -124,7 +129,12 @@ class Site:
 
     def bucket(self, name: str, *, remove: bool = False) -> None:
         """Make a bucket, or remove it with all it holds."""
-        verb = "delete" if remove else "create"
+        said = self._buckets(f"s3.bucket.{'delete' if remove else 'create'} -name {name}")
+        if "error" in said.lower():
+            raise LabError(f"the bucket {name} could not be changed: {said}")
+
+    def _buckets(self, command: str) -> str:
+        """What the S3 server's own shell answers."""
         shell = (
             "exec",
             "-i",
@@ -134,9 +144,7 @@ class Site:
             "-master",
             f"{self.address}:9333",
         )
-        said = self.docker(*shell, data=f"s3.bucket.{verb} -name {name}\nexit\n".encode())
-        if "error" in said.lower():
-            raise LabError(f"the bucket {name} could not be changed: {said}")
+        return self.docker(*shell, data=f"{command}\nexit\n".encode())
 
     def s3(self, bucket: str) -> dict[str, t.Any]:
         """The modules' option s3."""

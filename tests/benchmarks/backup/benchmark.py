@@ -47,7 +47,7 @@ no disk and no network is in the numbers. PostgreSQL has its own settings: fsync
 - The runbook's script is run line by line: `{RUNBOOK_LINES["dump"].replace(RUNBOOK + "/", "")}`, `gzip`, `aws s3 cp`,
   `find -delete`. It verifies nothing.
 - `pg_backup` hashes in the reading in which it decodes. For the first limit the whole call is taken without its stage
-  `verify`, and the time of row 2 is put back.
+  `verify`, and the time of row 3 is put back.
 - The database is made by SQL: pgbench's tables, and messages of words that are frequent and rare as in a language, with
   jsonb and a GIN index, users, boards, foreign keys, a materialized view, a large object. Real data may compress worse.
 """
@@ -74,7 +74,8 @@ class Benchmark:
     def runs(self) -> dict[str, Callable[[], dict[str, Measured]]]:
         """What is run in a round, in order; each gives the rows that it measured."""
         return {
-            "dump": self._dump,
+            "dump": lambda: self._dump("dump", "zstd:3"),
+            "dump_same": lambda: self._dump("dump_same", benchtable.COMPRESS),
             "script": self._script,
             "local": self._local,
             "s3": lambda: self._offsite("s3"),
@@ -85,11 +86,11 @@ class Benchmark:
             "prune": lambda: self._look("prune", **KEEP),
         }
 
-    def _dump(self) -> dict[str, Measured]:
-        argv = ["pg_dump", "-Fd", "-j2", "-Z", "zstd:3", "-f", BARE, DATABASE]
+    def _dump(self, name: str, compress: str) -> dict[str, Measured]:
+        argv = ["pg_dump", "-Fd", "-j2", "-Z", compress, "-f", BARE, DATABASE]
         measured = self._site.run(["runuser", "-u", "postgres", "--", *argv], BARE)
         self._site.sh(f"rm -r {BARE}")
-        return {"dump": measured}
+        return {name: measured}
 
     def _script(self) -> dict[str, Measured]:
         env = {

@@ -8,7 +8,11 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.boardroom.maintenance.plugins.module_utils._postgres._request import Request
+
 MEGABYTE = 1_000_000
+COMPRESS = Request.compress
+"""What pg_backup compresses with unless told otherwise."""
 ROUNDS = 3
 """Fewer say nothing about the spread."""
 
@@ -55,6 +59,7 @@ class Run:
 
 RUNS = (
     Run("dump", "bare `pg_dump -Fd -j2 -Z zstd:3`"),
+    Run("dump_same", f"bare `pg_dump -Fd -j2 -Z {COMPRESS}`, as `pg_backup` compresses"),
     Run("hashes", "`sha256sum` over a set, two at a time"),
     Run("script_local", "the runbook's script without the upload: `pg_dump > f.sql; gzip f.sql`"),
     Run("script", "the runbook's script, whole: that, `aws s3 cp`, `find -delete`", "script_local"),

@@ -122,10 +122,11 @@ def installed() -> int:
         return 1
     root = place / "ansible_collections" / "boardroom" / "maintenance"
     wrong = content_problems({str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()})
-    for name in ("weekly", "hourly", "backup", "prepare"):
+    for name in sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")):
+        group = "controller" if name == "schedule" else "boardroom"
         done = call(program("ansible-playbook"), "-i", "localhost,", f"boardroom.maintenance.{name}")
-        if done.returncode == 0 or not re.search(r"The group boardroom\s+has no host", done.stdout):
-            wrong.append(f"boardroom.maintenance.{name} does not say that the group has no host")
+        if done.returncode == 0 or not re.search(rf"The group {group}\s+has no host", done.stdout):
+            wrong.append(f"boardroom.maintenance.{name} does not say that the group {group} has no host")
     print(*wrong, sep="\n")
     return 1 if wrong else 0
 

@@ -126,7 +126,7 @@ def test_what_cannot_be_run_is_a_failure_and_leaves_no_host(page: Path) -> None:
 
 def test_a_row_that_is_not_there_is_named_before_anything_is_made(page: Path) -> None:
     site = Site()
-    with pytest.raises(LabError, match="there is no row nonsense: use dump, script, local"):
+    with pytest.raises(LabError, match="there is no row nonsense: use dump, dump_same, script, local"):
         run(site, "--only", "nonsense")
     assert not site.is_up
 

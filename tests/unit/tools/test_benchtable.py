@@ -75,15 +75,15 @@ def test_the_table_names_the_row_that_is_compared_with() -> None:
     (local,) = [line for line in lines if "to the local disk, verified" in line]
     cells = [cell.strip() for cell in local.strip("|").split("|")]
     assert cells[1:4] == ["11.0 (10.0 to 30.0)", "22.0", "0.0"]
-    assert cells[4:7] == ["3", "1.00", "1.00"]
-    assert lines[2].startswith("| 3. the runbook's script without")
+    assert cells[4:7] == ["4", "1.00", "1.00"]
+    assert lines[3].startswith("| 4. the runbook's script without")
 
 
 def test_every_line_of_a_table_has_as_many_cells() -> None:
     results = {**whole(), "local": [Measured(20, 1, stages={"dump": 12.0, "verify": 6.0})] * 3}
     for lines in (benchtable.table(results), benchtable.stages(results), benchtable.verdicts(results)):
         assert len({line.count("|") for line in lines}) == 1
-    assert "| row 5 | 12.0 | 6.0 | 2.0 |" in benchtable.stages(results)
+    assert "| row 6 | 12.0 | 6.0 | 2.0 |" in benchtable.stages(results)
 
 
 @pytest.mark.parametrize("lacking", ["prune", "hashes"])

@@ -272,11 +272,11 @@ def test_a_stream_with_a_part_that_hangs_ends_in_time_and_leaves_nothing(
     site: Site, spoil: t.Callable[[Site], t.Any], sentence: str
 ) -> None:
     site.server.rows[104] = 10 if "rchiv" in sentence else MANY
-    (site.app / "large").write_bytes(os.urandom(1_000_000))
+    (site.app / "large").write_bytes(os.urandom(8_000_000))
     spoil(site)
     began = time.monotonic()
     with pytest.raises(MaintenanceError, match=sentence):
-        site.take(stream=True, timeout=3)
+        site.take(stream=True, timeout=1)
     assert time.monotonic() - began < 12
     assert site.state()[1:] == ({}, {})
     assert os.listdir(site.store.root) == []
