@@ -300,7 +300,8 @@ def offsite_of(params: t.Mapping[str, t.Any], store: LocalStore, context: Contex
         return None
     options = s3_options(params["s3"])
     secrets_allowed = options.allow_unencrypted_secrets
-    remote = S3Store(options, params["instance"])
+    # A server that hangs must not outlast the set's own time limit by much.
+    remote = S3Store(options, params["instance"], patience=parse_duration(params["timeout"], "timeout"))
     return Offsite(remote, store, params["recipients"], secrets_allowed, context.runner)
 
 

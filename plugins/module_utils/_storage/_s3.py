@@ -23,7 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from .._errors import MaintenanceError
 from .._time import format_utc, new_id, utc_now
 from ._local import MANIFEST, SET_ID, Entry, require_instance
-from ._s3_client import Client, DamagedError, S3Error, connect, explained
+from ._s3_client import PATIENCE, Client, DamagedError, S3Error, connect, explained
 from ._s3_options import S3_SPEC, S3Options, s3_options
 from ._s3_upload import OBJECT_BYTES, StoredObject, Uploads, Writer
 
@@ -57,14 +57,22 @@ class S3Store:
     :param options: the bucket, and how to use it
     :param instance: name of the server
     :param now: the clock
+    :param patience: seconds that one request may take when the server does not answer, all attempts together
     :raises MaintenanceError: C(instance) is no plain name.
     """
 
     object_bytes = OBJECT_BYTES
 
-    def __init__(self, options: S3Options, instance: str, now: t.Callable[[], datetime.datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        options: S3Options,
+        instance: str,
+        now: t.Callable[[], datetime.datetime] = utc_now,
+        patience: float = PATIENCE,
+    ) -> None:
         require_instance(instance)
         self.options = options
+        self._patience = patience
         self._now = now
         self._top = f"{options.prefix}/{instance}/" if options.prefix else f"{instance}/"
         self.root = f"s3://{options.bucket}/{self._top[:-1]}"
@@ -77,7 +85,7 @@ class S3Store:
     def _uploads(self) -> Uploads:
         with self._lock:
             if self._shared is None:
-                self._shared = Uploads(connect(self.options), self.options, self._key, self._now)
+                self._shared = Uploads(connect(self.options, self._patience), self.options, self._key, self._now)
             return self._shared
 
     @property

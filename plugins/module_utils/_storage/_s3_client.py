@@ -31,8 +31,10 @@ else:
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
+LEAST_READ_SECONDS = 5
 # With botocore's mode C(standard): up to some seven seconds of waiting between them.
 ATTEMPTS = 4
+PATIENCE = READ_SECONDS * ATTEMPTS
 # A custom endpoint needs some region to sign with, and most take any.
 DEFAULT_REGION = "us-east-1"
 
@@ -68,9 +70,10 @@ class DamagedError(S3Error):
         self.reason = reason
 
 
-def connect(options: S3Options) -> Client:
+def connect(options: S3Options, patience: float = PATIENCE) -> Client:
     """A client of botocore; nothing is contacted yet. Threads may share it.
 
+    :param patience: seconds that one request may take when the server does not answer, all attempts together
     :raises S3Error: boto3 is not installed, or its configuration on this host is spoilt.
     """
     if not HAS_BOTOCORE:
@@ -80,7 +83,7 @@ def connect(options: S3Options) -> Client:
     settings: t.Dict[str, t.Any] = {
         "signature_version": "s3v4",
         "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": READ_SECONDS,
+        "read_timeout": min(READ_SECONDS, max(LEAST_READ_SECONDS, patience / ATTEMPTS)),
         "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
         "max_pool_connections": 2 * options.concurrency + 2,
         "tcp_keepalive": True,
@@ -267,7 +270,7 @@ def _unreachable(options: S3Options, doing: str, exc: BaseException) -> OutOfRea
     elif "ConnectTimeoutError" in names or "ConnectTimeout" in names:
         why = f"it did not answer within {CONNECT_SECONDS} s, {ATTEMPTS} times"
     elif "ReadTimeoutError" in names or isinstance(exc, TimeoutError):
-        why = f"it stopped answering for {READ_SECONDS} s, {ATTEMPTS} times"
+        why = f"it stopped answering, {ATTEMPTS} times"
     elif names & {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}:
         why, remedy = "this host has no credentials for it", "Give s3.access_key and s3.secret_key, or the host a role."
     elif "refused" in text:

@@ -64,8 +64,8 @@ class Site:
         self.docker = engine.ensure(self.lab)
         self._hosts = Hosts(self.lab, self.docker)
         self._inventory = Path(sockets) / "hosts.json"
-        self.host = "h5-bench"
-        self.store = "h5-s3"
+        self.host = "bench"
+        self.store = "bench-s3"
         self.recipient = ""
 
     def up(self, again: bool = False) -> None:

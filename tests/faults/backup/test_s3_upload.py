@@ -57,7 +57,10 @@ FAULTS = {
         reached=False,
     ),
     "cut": Fault(
-        "every connection is cut in mid-part", ({"do": "cut", "query": "partNumber"},), ("cannot be reached",)
+        "every connection is cut in mid-part",
+        ({"do": "cut", "query": "partNumber"},),
+        ("cannot be reached",),
+        reached=False,
     ),
     "hang": Fault(
         "a part is never answered (`timeout: 20s`)",
