@@ -39,6 +39,7 @@ no disk and no network is in the numbers. PostgreSQL has its own settings: fsync
 
 - Medians over the rounds, with the least and the most; in each round every row is run once, in this order.
 - CPU s: the whole container of the host, client and server. Other: all else on the machine, the S3 server among it.
+  Other work lengthens the seconds; the CPU seconds bear it better.
 - Memory: the resident sizes of all processes of the call together, looked at every 0.1 s; largest: its largest
   single process, as the kernel kept it (of a module, its Python). PostgreSQL's own processes are in neither.
 - Disk: the most that the call took of the disk while it ran; left: what it left there.
@@ -47,7 +48,7 @@ no disk and no network is in the numbers. PostgreSQL has its own settings: fsync
 - The runbook's script is run line by line: `{RUNBOOK_LINES["dump"].replace(RUNBOOK + "/", "")}`, `gzip`, `aws s3 cp`,
   `find -delete`. It verifies nothing.
 - `pg_backup` hashes in the reading in which it decodes. For the first limit the whole call is taken without its stage
-  `verify`, and the time of row 3 is put back.
+  `verify`, and the time of row 3 is put back. Its bare dump is row 1, as promised; row 2 has `pg_backup`'s own level.
 - The database is made by SQL: pgbench's tables, and messages of words that are frequent and rare as in a language, with
   jsonb and a GIN index, users, boards, foreign keys, a materialized view, a large object. Real data may compress worse.
 """
