@@ -258,7 +258,7 @@ def running_bucket() -> t.Iterator[FakeS3]:
 
 
 @functools.cache
-def _connected(options: S3Options) -> t.Any:
+def _connected(options: S3Options, _patience: float = 0) -> t.Any:
     """A client takes long to make, and holds nothing of a test."""
     return _s3_client.connect(options)
 
