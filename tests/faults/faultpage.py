@@ -144,19 +144,22 @@ class Page:
             (
                 f"Every fault below was done to a real server, from outside, by `make faults` on"
                 f" {one(each.date for each in seen)}: revision {one(each.revision for each in seen)},"
-                f" {one(each.versions for each in seen)}; {len(seen)} tests, all passed, in {minutes:.0f} minutes."
+                f" {one(each.versions for each in seen)}; {len(seen)} tests, all passed, {minutes:.0f} minutes in all."
             ),
             "",
             (
                 "Where a row begins with 'failed', the test asserts that the module fails in one sentence without"
                 " traceback; that every set that was there is the same afterwards, byte by byte; that nothing half-done"
                 " is left; and that no program of the backup still runs (the second of two runs: the sentence only)."
-                " The other rows say what was asserted. No password may appear in any answer."
+                " Off-site: that no set can be seen that is not whole, those before it are the same, and what an upload"
+                " that could not be ended left there is gone after the next plain run, which must succeed."
+                " The other rows say what was asserted. No password and no key may appear in any answer."
             ),
             "",
             (
                 "The right column is the runbook's `backup_db.sh`, unchanged, under the same fault; its connection was"
-                f" adapted by `~/.pgpass` only. A dump is whole when it ends with PostgreSQL's own last line."
+                f" adapted by `~/.pgpass` only; where the fault is the store's, with the runbook's line `aws s3 cp`."
+                f" A dump is whole when it ends with PostgreSQL's own last line."
                 f" {NOT_ASKED}: the fault does not apply to it, or was not done to it."
             ),
         ]

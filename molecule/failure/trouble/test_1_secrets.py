@@ -44,6 +44,7 @@ def test_no_secret_shows(tmp_path: Path) -> None:
     variables.write_text(
         json.dumps(
             {
+                "maintenance_backup_user": "",
                 "maintenance_postgres_host": "127.0.0.1",
                 "maintenance_postgres_user": "boardroom_admin",
                 "maintenance_postgres_password": PASSWORD,

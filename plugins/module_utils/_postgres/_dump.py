@@ -330,7 +330,8 @@ def dump_failed(database: str, status: int, stderr: str) -> MaintenanceError:
         said = "a table stayed locked for longer than lock_wait_timeout"
         remedy += " Something holds a table locked, such as a migration: wait for it, then run this playbook again."
     elif "no password supplied" in stderr or "password authentication failed" in stderr:
-        remedy += " Give the role's password: login_password, in the inventory maintenance_postgres_password."
+        remedy += " Give the role's password: login_password, in the inventory maintenance_backup_password or else "
+        remedy += "maintenance_postgres_password."
     elif "permission denied for" in stderr:
         remedy += " Grant it; for the role for backups (maintenance_backup_user) playbooks/prepare.yml does."
     elif "No space left" in stderr:
