@@ -23,6 +23,8 @@ from ._client import Client, Dump
 from ._queries import EXTENSIONS, LARGE_OBJECTS, REVISIONS, TABLES
 from ._session import DatabaseError, Session
 
+# PostgreSQL's code for a lock that was not to be had in time (appendix A of its manual).
+LOCK_NOT_AVAILABLE = "55P03"
 # What pg_dump says when the session that exported its snapshot has ended.
 SNAPSHOT_GONE = "could not import the requested snapshot"
 # Seconds for what was told to end.
@@ -156,8 +158,10 @@ class Dumper:
             # When pg_dump has failed too, its own reason is the better one.
             refused = exc
             if process.poll() is None:
+                # A table that is locked for both keeps pg_dump as long.
+                locked = isinstance(exc, DatabaseError) and exc.sqlstate == LOCK_NOT_AVAILABLE
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=2)
+                    process.wait(timeout=self._lock_wait + 5 if locked else 2)
         status = None if refused and process.poll() is None else self.wait(process, f"The dump of {database}")
         if status:
             said.seek(0)
