@@ -21,6 +21,7 @@ from .._storage._s3 import S3Error
 from .._time import format_duration, utc_now
 from . import _archive, _manifest
 from ._client import Client
+from ._dump import locks_told
 from ._make import Making, Subject
 from ._offsite import Offsite
 from ._queries import CLUSTER, DATABASES, LARGE_OBJECTS_SIZE, TABLES
@@ -221,7 +222,7 @@ class Backup:
                 return _Plan(subject, good, 0)
         # What the role cannot read is an error before anything is written; what pg_dump leaves out for it is told.
         left_out = examine(self._client, [d["name"] for d in databases])
-        return _Plan(subject, None, self._expected_bytes(subject), left_out)
+        return _Plan(subject, None, self._expected_bytes(subject, request.lock_wait), left_out)
 
     def _good_enough(self, request: Request, subject: Subject) -> t.Optional[_manifest.Manifest]:
         """The newest set that is as asked and young enough."""
@@ -251,8 +252,11 @@ class Backup:
                 secrets.append(PASSWORDS)
             self._offsite.require_secrecy(secrets)
 
-    def _expected_bytes(self, subject: Subject) -> int:
-        """Bytes that the set may take: as the last one of each database, else as its tables and files."""
+    def _expected_bytes(self, subject: Subject, lock_wait: int) -> int:
+        """Bytes that the set may take: as the last one of each database, else as its tables and files.
+
+        :param lock_wait: seconds to wait for a lock on a table
+        """
         identity = subject.cluster["system_identifier"]
         known: t.Dict[str, int] = {}
         archived: t.Dict[str, t.Mapping[str, t.Any]] = {}
@@ -271,7 +275,8 @@ class Backup:
             if database["name"] in known:
                 need += known[database["name"]] * GROWTH
             else:
-                with self._client.session(database["name"]) as session:
+                with locks_told(database["name"]), self._client.session(database["name"]) as session:
+                    session.run(f"SET lock_timeout = '{lock_wait}s'")
                     need += sum(table["size_bytes"] for table in session.query(TABLES))
                     need += session.value(LARGE_OBJECTS_SIZE)
         return int(need)

@@ -23,6 +23,8 @@ from ._client import Client, Dump
 from ._queries import EXTENSIONS, LARGE_OBJECTS, REVISIONS, TABLES
 from ._session import DatabaseError, Session
 
+THROWN_AWAY = "The set was thrown away and nothing was replaced."
+LOCKED = " Something holds a table locked, such as a migration: wait for it, then run this playbook again."
 # PostgreSQL's code for a lock that was not to be had in time (appendix A of its manual).
 LOCK_NOT_AVAILABLE = "55P03"
 # What pg_dump says when the session that exported its snapshot has ended.
@@ -134,7 +136,7 @@ class Dumper:
     ) -> t.Iterator[t.Tuple[Session, Dump, t.List[t.Dict[str, t.Any]], datetime.datetime]]:
         """A session with an exported snapshot, the dump of it, and its tables."""
         taken = self._now()
-        with self._client.session(name) as session:
+        with locks_told(name), self._client.session(name) as session:
             session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", self._left())
             session.run(f"SET LOCAL lock_timeout = '{self._lock_wait}s'", self._left())
             snapshot = session.value("SELECT pg_export_snapshot()", self._left())
@@ -321,6 +323,24 @@ def streamed_problems(described: t.Mapping[str, t.Any], counted: _decode.Counted
         raise _manifest.problem_error(problems, f"The dump of {described['name']}")
 
 
+@contextlib.contextmanager
+def locks_told(database: str) -> t.Iterator[None]:
+    """Turn PostgreSQL's refusal to wait any longer for a lock into the sentence that a dump gives.
+
+    :raises DatabaseError: in its place.
+    """
+    try:
+        yield
+    except DatabaseError as exc:
+        if exc.sqlstate != LOCK_NOT_AVAILABLE:
+            raise
+        raise DatabaseError(
+            f"A table of {database} stayed locked for longer than lock_wait_timeout.",
+            exc.sqlstate,
+            f"{THROWN_AWAY}{LOCKED}",
+        ) from exc
+
+
 def dump_failed(database: str, status: int, stderr: str) -> MaintenanceError:
     """The error of a pg_dump that failed: its first complaint, which is the cause, in one sentence."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
@@ -328,11 +348,11 @@ def dump_failed(database: str, status: int, stderr: str) -> MaintenanceError:
     how = f"was killed by signal {-status}" if status < 0 else f"failed with exit status {status}"
     said = (causes or lines or ["without a message"])[0]
     said = re.sub(r"^pg_dump: (error|fatal): ", "", said)
-    remedy = "The set was thrown away and nothing was replaced."
+    remedy = THROWN_AWAY
     if "timeout" in stderr and "lock" in stderr.lower():
         # pg_dump waits for locks under a statement_timeout, and complains of that.
         said = "a table stayed locked for longer than lock_wait_timeout"
-        remedy += " Something holds a table locked, such as a migration: wait for it, then run this playbook again."
+        remedy += LOCKED
     elif "no password supplied" in stderr or "password authentication failed" in stderr:
         remedy += " Give the role's password: login_password, in the inventory maintenance_backup_password or else "
         remedy += "maintenance_postgres_password."

@@ -115,7 +115,7 @@ def test_without_a_message_the_urls_are_looked_at_and_nothing_is_sent(web: Web) 
 def test_a_controller_without_apprise_is_told_what_to_install(tmp_path: Path) -> None:
     bare = tmp_path / "python"
     # No packages beside Python's own.
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n', encoding="utf-8")
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n', encoding="utf-8")
     bare.chmod(0o755)
     with pytest.raises(MaintenanceError) as caught:
         deliver(["json://127.0.0.1/sesame"], MESSAGE, 20, str(bare))
