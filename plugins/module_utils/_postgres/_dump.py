@@ -338,7 +338,7 @@ def locks_told(database: str) -> t.Iterator[None]:
             f"A table of {database} stayed locked for longer than lock_wait_timeout.",
             exc.sqlstate,
             f"{THROWN_AWAY}{LOCKED}",
-        ) from exc
+        ) from None
 
 
 def dump_failed(database: str, status: int, stderr: str) -> MaintenanceError:
