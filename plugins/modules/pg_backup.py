@@ -379,7 +379,8 @@ def main() -> None:
                 },
             },
             "s3": S3_SPEC,
-            "recipients": {"type": "list", "elements": "str", "default": []},
+            # Public keys; but who gives a private one by mistake must not find it in a log.
+            "recipients": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "stream": {"type": "bool", "default": False},
             "tags": {"type": "list", "elements": "str", "default": []},
         },
